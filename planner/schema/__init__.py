@@ -1,0 +1,1 @@
+"""What a person writes: frozen pydantic models that refuse unknown keys."""
