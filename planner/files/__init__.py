@@ -1,0 +1,1 @@
+"""Everything read from or written to files: catalogs, scenarios, results."""
