@@ -1,0 +1,60 @@
+"""What took long to compute, kept on the disk by a digest of everything it follows from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from planner.simulate.compiled import cache_folder, source_digest
+
+
+def key_of(*parts: object) -> str:
+    """Digest of the parts' text and of the simulator's own sources."""
+    text = json.dumps([source_digest(), *(repr(part) for part in parts)])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def remembered(key: str, compute: Callable[[], Sequence[float]]) -> tuple[float, ...]:
+    """Numbers kept under a key; computed and kept where there are none.
+
+    A file that cannot be read counts as missing, and a folder that cannot be written is left as
+    it is: the cache saves time and decides nothing.
+    """
+    path = results_folder() / f"{key}.json"
+    try:
+        return tuple(float(x) for x in json.loads(path.read_text(encoding="ascii")))
+    except (OSError, ValueError, TypeError):
+        values = tuple(compute())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            json.dump(values, file)
+        Path(name).replace(path)
+    except OSError:
+        return values
+    return values
+
+
+def results_folder() -> Path:
+    """Where results are kept."""
+    return cache_folder() / "rates"
+
+
+def size() -> tuple[int, int]:
+    """Files in the cache, compiled code included, and their bytes."""
+    files = [path for path in cache_folder().rglob("*") if path.is_file()]
+    return len(files), sum(path.stat().st_size for path in files)
+
+
+def clear() -> int:
+    """Remove everything that is kept; the number of files that were."""
+    files, _ = size()
+    if files:
+        shutil.rmtree(cache_folder())
+    return files
