@@ -1,0 +1,1 @@
+"""Traffic as numbers: token lengths, hourly profiles, load blocks, growth. Pure numpy."""
