@@ -1,0 +1,1 @@
+"""Money: cash rows, their present value, residual values. Numbers only."""

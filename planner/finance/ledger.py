@@ -1,0 +1,199 @@
+"""The ledger: monthly rows written once as short formulas, read by three callers.
+
+The optimizer's coefficient of a decision is the present value of one unit's rows, the plan's NPV
+is the present value of all rows, and the workbook prints the same formulas into its cells.
+
+A formula is a Python expression over names and numbers:
+
+- a name is an input (one number) or another line (its value in the same month);
+- ``prev`` is this line's own value one month earlier, 0 before the first month;
+- ``lag(line, n)`` is the line n months earlier, 0 before the first month; n is an input's name;
+- operators ``+ - * / **`` and the literals 0, 1, 12, 100;
+- a formula with ``prev`` is affine in it: slope times ``prev`` plus a rest without it.
+
+Lines stand in calculation order: a formula names only lines above its own. Cost is positive.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+Kind = Literal["calendar", "quantity", "calculation", "cash"]
+LITERALS = frozenset({0, 1, 12, 100})
+
+
+@dataclass(frozen=True)
+class Input:
+    """A number behind the rows, with its source."""
+
+    name: str
+    label: str
+    unit: str
+    value: float
+    source: str
+    as_of: str
+    basis: str
+    scenario_path: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One monthly row. `quantity` lines have no formula: the optimizer's result is their value."""
+
+    key: str
+    label: str
+    unit: str
+    kind: Kind
+    formula: str = ""
+    category: str = ""
+    """Of cash lines: capex, energy, rent, ... ; reports add up by it."""
+    group: str = ""
+    """What it belongs to: GB200 NVL72 at hq, owned."""
+
+
+def evaluate(
+    lines: Sequence[Line],
+    inputs: Mapping[str, float],
+    quantities: Mapping[str, ArrayLike],
+    months: int,
+) -> dict[str, Array]:
+    """Every line's values, shape (..., months); leading axes broadcast from `quantities`.
+
+    Raises
+    ------
+    ValueError : a formula that is outside the grammar, or names what is not above it.
+    """
+    values: dict[str, Array] = {}
+    for line in lines:
+        if line.kind == "quantity":
+            given = np.asarray(quantities.get(line.key, 0.0), float)
+            values[line.key] = np.broadcast_to(given, (*given.shape[:-1], months))
+        else:
+            values[line.key] = _row(line, inputs, values, months)
+    return values
+
+
+def _row(line: Line, inputs: Mapping[str, float], above: Mapping[str, Array], months: int) -> Array:
+    slope, rest = _affine(parse(line.formula), inputs, above)
+    if slope is None:
+        return np.broadcast_to(rest, (*np.shape(rest)[:-1], months))
+    shape = np.broadcast_shapes(np.shape(slope), np.shape(rest), (months,))
+    slopes = np.moveaxis(np.broadcast_to(slope, shape), -1, 0)
+    value = np.moveaxis(np.broadcast_to(rest, shape), -1, 0).copy()
+    for month in range(1, months):
+        value[month] += slopes[month] * value[month - 1]
+    return np.moveaxis(value, 0, -1)
+
+
+@cache
+def parse(formula: str) -> ast.expr:
+    """Syntax tree of a formula; only the grammar of this module passes."""
+    tree = ast.parse(formula, mode="eval").body
+    for node in ast.walk(tree):
+        if not isinstance(node, _ALLOWED):
+            raise ValueError(f"{formula!r}: {type(node).__name__} is outside the ledger's grammar")
+        if isinstance(node, ast.Constant) and node.value not in LITERALS:
+            raise ValueError(f"{formula!r}: literal {node.value!r}; make it an input")
+        if isinstance(node, ast.Call) and not (
+            isinstance(node.func, ast.Name)
+            and node.func.id == "lag"
+            and all(isinstance(argument, ast.Name) for argument in node.args)
+            and len(node.args) == 2
+        ):
+            raise ValueError(f"{formula!r}: only lag(line, months) may be called")
+    return tree
+
+
+_ALLOWED = (
+    ast.BinOp, ast.UnaryOp, ast.USub, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow,
+    ast.Name, ast.Load, ast.Constant, ast.Call,
+)  # fmt: skip
+_OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: lambda a, b: a / b,
+    ast.Pow: lambda a, b: a**b,
+}
+
+
+def _affine(
+    node: ast.expr, inputs: Mapping[str, float], above: Mapping[str, Array]
+) -> tuple[Any, Any]:
+    """Slope and rest of a formula as a function of `prev`; slope None where it has no `prev`."""
+    if isinstance(node, ast.BinOp):
+        left = _affine(node.left, inputs, above)
+        return _combined(type(node.op), left, _affine(node.right, inputs, above))
+    if isinstance(node, ast.UnaryOp):
+        slope, rest = _affine(node.operand, inputs, above)
+        return None if slope is None else -slope, -rest
+    if isinstance(node, ast.Name) and node.id == "prev":
+        return 1.0, 0.0
+    return None, _leaf(node, inputs, above)
+
+
+def _combined(
+    operator: type[ast.operator], left: tuple[Any, Any], right: tuple[Any, Any]
+) -> tuple[Any, Any]:
+    apply = _OPERATORS[operator]
+    (a, x), (b, y) = left, right
+    if a is None and b is None:
+        return None, apply(x, y)
+    if operator in (ast.Add, ast.Sub):
+        return apply(0.0 if a is None else a, 0.0 if b is None else b), apply(x, y)
+    if operator in (ast.Mult, ast.Div) and b is None:
+        return apply(a, y), apply(x, y)
+    if operator is ast.Mult and a is None:
+        return x * b, x * y
+    raise ValueError("a formula must be affine in prev: no power of it, nothing divided by it")
+
+
+def _leaf(node: ast.expr, inputs: Mapping[str, float], above: Mapping[str, Array]) -> Any:
+    if isinstance(node, ast.Constant):
+        return float(node.value)  # type: ignore[arg-type]
+    if isinstance(node, ast.Call):
+        line, months = (argument.id for argument in node.args if isinstance(argument, ast.Name))
+        return _lagged(above[line], round(inputs[months]))
+    assert isinstance(node, ast.Name)
+    if node.id in above:
+        return above[node.id]
+    if node.id in inputs:
+        return inputs[node.id]
+    raise ValueError(f"{node.id!r} is neither an input nor a line above")
+
+
+def _lagged(row: Array, months: int) -> Array:
+    if months == 0:
+        return row
+    late = np.zeros_like(row)
+    late[..., months:] = row[..., :-months]
+    return late
+
+
+def cash(lines: Sequence[Line], values: Mapping[str, Array]) -> Array:
+    """Sum of the cash lines by month [USD], shape (..., months)."""
+    rows = [values[line.key] for line in lines if line.kind == "cash"]
+    return np.sum(np.broadcast_arrays(*rows), axis=0) if rows else np.zeros(1)
+
+
+def present_value(cash_usd: Array, discount_factor: Array) -> Array:
+    """Present value [USD] of monthly cash, shape (...)."""
+    return np.asarray((cash_usd * discount_factor).sum(axis=-1), float)
+
+
+def dump(lines: Sequence[Line]) -> list[dict[str, Any]]:
+    """Lines as plain dictionaries, for the Plan."""
+    return [asdict(line) for line in lines]
+
+
+def load(rows: Sequence[Mapping[str, Any]]) -> tuple[Line, ...]:
+    """Lines back from `dump`."""
+    return tuple(Line(**row) for row in rows)

@@ -1,0 +1,185 @@
+"""What can be had, in numbers with their provenance: the arguments of `finance.lines`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from planner.finance.ledger import Input
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """A number and where it comes from."""
+
+    value: float
+    source: str
+    as_of: str
+    basis: str
+    """measured, quoted, derived, estimated or scenario."""
+    scenario_path: str = ""
+    """finance.discount_rate, where the number is the scenario's own."""
+
+    def as_input(self, name: str, label: str, unit: str) -> Input:
+        """The same as an input of the ledger."""
+        return Input(
+            name, label, unit, self.value, self.source, self.as_of, self.basis, self.scenario_path
+        )
+
+
+@dataclass(frozen=True)
+class Common:
+    """Money assumptions that every line shares; field names are the ledger's input names."""
+
+    discount_rate: Assumed
+    discount_timing: Assumed
+    """Months before the end of a month at which its cash falls: `calendar.TIMING_MONTHS`."""
+    tail_value_frac: Assumed
+    electricity_per_year: Assumed
+    rent_per_year: Assumed
+    network_frac: Assumed
+    storage_frac: Assumed
+    installation_frac: Assumed
+    maintenance_frac_per_year: Assumed
+    insurance_frac_per_year: Assumed
+    cloud_support_frac: Assumed
+    decline_per_year: Assumed
+    condition_frac: Assumed
+    selling_cost_frac: Assumed
+    api_per_year: Assumed
+    capex_per_year: Mapping[str, Assumed]
+    """Yearly change of purchase prices by price path (an accelerator generation, or all)."""
+    rental_per_year: Mapping[str, Assumed]
+    """The same of rented accelerator-hours."""
+
+
+@dataclass(frozen=True)
+class SiteCosts:
+    """Running costs of a place that houses own machines."""
+
+    site: str
+    pue: Assumed
+    electricity_usd_per_kwh: Assumed
+    rent_usd_per_kw_month: Assumed
+
+
+@dataclass(frozen=True)
+class OwnedOffer:
+    """One accelerator to buy for one site. Its figures are the same at every site."""
+
+    accelerator: str
+    site: str
+    label: str
+    """Group in reports: GB200 NVL72 at hq, owned."""
+    lot_name: str
+    """node or rack."""
+    path: str
+    """Key in `Common.capex_per_year`."""
+    lot_usd: Assumed
+    """Price of a lot in the scenario's first month."""
+    price_includes_network: bool
+    lead_months: Assumed
+    """Order to in service; whole."""
+    lot_kw: Assumed
+    """Contracted IT power."""
+    idle_frac: Assumed
+    """Power without work / contracted power."""
+
+
+@dataclass(frozen=True)
+class CommitmentOffer:
+    """One accelerator reserved in one region: paid by the hour for the whole term."""
+
+    option: str
+    """reserved_1y"""
+    accelerator: str
+    site: str
+    label: str
+    lot_name: str
+    path: str
+    """Key in `Common.rental_per_year`."""
+    usd_per_gpu_h: Assumed
+    """Price of a contract that starts in the scenario's first month."""
+    lot_gpus: Assumed
+    term_months: Assumed
+
+
+@dataclass(frozen=True)
+class OnDemandOffer:
+    """One accelerator rented by the hour in one region."""
+
+    accelerator: str
+    site: str
+    label: str
+    lot_name: str
+    path: str
+    usd_per_gpu_h: Assumed
+    lot_gpus: Assumed
+
+
+@dataclass(frozen=True)
+class ApiOffer:
+    """One hosted model paid by the token."""
+
+    name: str
+    label: str
+    input_usd_per_mtoken: Assumed
+    output_usd_per_mtoken: Assumed
+    cached_input_usd_per_mtoken: Assumed | None
+    """None: the seller has no cache price, cached tokens cost as much as others."""
+
+
+def slug(name: str) -> str:
+    """Name as part of an identifier.
+
+    Examples
+    --------
+    >>> slug("GB200-NVL72 (rack)")
+    'gb200_nvl72_rack'
+    """
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+def owned_key(accelerator: str, site: str) -> str:
+    """Prefix of the lines of machines bought.
+
+    Examples
+    --------
+    >>> owned_key("h100-sxm", "hq")
+    'own_h100_sxm_hq'
+    """
+    return f"own_{slug(accelerator)}_{slug(site)}"
+
+
+def rented_key(option: str, accelerator: str, site: str) -> str:
+    """Prefix of the lines of machines rented.
+
+    Examples
+    --------
+    >>> rented_key("reserved_1y", "h100-sxm", "us-east")
+    'reserved_1y_h100_sxm_us_east'
+    """
+    return f"{slug(option)}_{slug(accelerator)}_{slug(site)}"
+
+
+def api_key(name: str) -> str:
+    """Prefix of the lines of an API.
+
+    Examples
+    --------
+    >>> api_key("nebius/llama-3.1-405b")
+    'api_nebius_llama_3_1_405b'
+    """
+    return f"api_{slug(name)}"
+
+
+def energy_key(site: str) -> str:
+    """Prefix of the line of energy above idle at a site.
+
+    Examples
+    --------
+    >>> energy_key("hq")
+    'energy_hq'
+    """
+    return f"energy_{slug(site)}"
