@@ -1,0 +1,1 @@
+"""Memory, step time, latency and throughput of one serving configuration. Pure numpy."""
