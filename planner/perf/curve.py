@@ -1,0 +1,57 @@
+"""Latency-throughput curve of each candidate: what a report plots beside the operating point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.perf.lengths import Lengths
+from planner.perf.queueing import percentiles, stability_limit
+from planner.perf.replica import Replica
+
+Array = NDArray[np.float64]
+
+FIRST_FRAC, LAST_FRAC = 0.02, 0.98
+"""Ends of the curve as shares of the stability limit."""
+
+
+@dataclass(frozen=True)
+class LatencyCurve:
+    """Arrays (candidates, points); latency at the percentiles, inf where nothing is steady."""
+
+    rate_rps: Array
+    output_tokens_per_s: Array
+    ttft_s: Array
+    tpot_s: Array
+
+
+def latency_curve(
+    replica: Replica,
+    lengths: Lengths,
+    *,
+    ttft_percentile: float,
+    tpot_percentile: float,
+    arrival_cv: float,
+    replicas: float = 1.0,
+    points: int = 16,
+) -> LatencyCurve:
+    """Latency of one replica at `points` rates from 2 % to 98 % of its stability limit."""
+    stable = stability_limit(replica, lengths)
+    rate = stable[:, None] * np.linspace(FIRST_FRAC, LAST_FRAC, points)
+    columns = [
+        percentiles(
+            replica,
+            lengths,
+            rate[:, i],
+            ttft_percentile=ttft_percentile,
+            tpot_percentile=tpot_percentile,
+            arrival_cv=arrival_cv,
+            replicas=replicas,
+            stability_rps=stable,
+        )
+        for i in range(points)
+    ]
+    ttft, tpot = (np.stack(column, axis=1) for column in zip(*columns, strict=True))
+    return LatencyCurve(rate, rate * lengths.output_mean, ttft, tpot)

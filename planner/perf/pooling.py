@@ -1,0 +1,113 @@
+"""Pools: what k replicas behind a work-aware balancer carry, and the line the optimizer uses.
+
+A pool carries more per replica than one replica alone, because a prompt rarely finds all of them
+busy and their decode batches fluctuate apart. Burstiness belongs to the pool's stream. The same
+formulas as for one replica serve, with the number of replicas as an argument. Against simulated
+pools of 2 to 16 behind a least-pending-tokens balancer their largest rates err by 4 % in the mean
+(10 % at most) with Poisson arrivals and by 9 % with arrivals of CV 2, where prompts far shorter
+than a step's budget come out up to 35 % high: such pools need simulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from planner.perf.lengths import Lengths
+from planner.perf.queueing import lambda_star, stability_limit
+from planner.perf.replica import Replica
+
+Array = NDArray[np.float64]
+
+POOL_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)
+
+
+def pool_rates(
+    replica: Replica,
+    lengths: Lengths,
+    *,
+    ttft_s: ArrayLike,
+    ttft_percentile: float,
+    tpot_s: ArrayLike,
+    tpot_percentile: float,
+    arrival_cv: float,
+    utilization_max: float | None = None,
+    pool_sizes: Sequence[int] = POOL_SIZES,
+    stability_rps: Array | None = None,
+) -> Array:
+    """Largest rate of one replica in a pool of each size [1/s], (candidates, pool sizes).
+
+    Arguments as for `lambda_star`. More replicas never carry less each: where the formulas,
+    which are different ones for k = 1 and k > 1, say otherwise, the larger pool takes the
+    smaller one's rate.
+    """
+    stable = stability_limit(replica, lengths) if stability_rps is None else stability_rps
+    columns = [
+        lambda_star(
+            replica,
+            lengths,
+            ttft_s=ttft_s,
+            ttft_percentile=ttft_percentile,
+            tpot_s=tpot_s,
+            tpot_percentile=tpot_percentile,
+            arrival_cv=arrival_cv,
+            replicas=float(k),
+            utilization_max=utilization_max,
+            stability_rps=stable,
+        ).rate_rps
+        for k in sorted(pool_sizes)
+    ]
+    return np.asarray(np.maximum.accumulate(np.stack(columns, axis=1), axis=1), float)
+
+
+def capacity_line(
+    pool_sizes: ArrayLike, total_rps: ArrayLike, replicas_expected: ArrayLike
+) -> tuple[Array, Array]:
+    r"""Slope a and offset delta >= 0 of the line a k - delta below every tabulated capacity [1/s].
+
+    .. math:: a k_i - \delta \le C_i \quad\forall i
+
+    The lower convex envelope of the table and the origin (no replicas carry nothing) is made of
+    such lines; the one taken is the envelope's edge over the expected pool size, so that the
+    line is exact where the pool will be. At a tabulated size it is the edge below it, beyond
+    the table its last edge.
+
+    Parameters
+    ----------
+    pool_sizes : k, ascending, at least 1, (sizes,).
+    total_rps : C, capacity of the whole pool, (..., sizes), 0 where it carries nothing.
+    replicas_expected : a number or (...,).
+
+    Raises
+    ------
+    ValueError
+        Where sizes do not ascend from 1 or more.
+
+    Examples
+    --------
+    Pools of 1, 2 and 4 carry 0, 3 and 9: beyond one replica the line is 3 k - 3.
+
+    >>> a, delta = capacity_line([1, 2, 4], [0.0, 3.0, 9.0], 3.0)
+    >>> float(a), float(delta)
+    (3.0, 3.0)
+    """
+    sizes = np.concatenate([[0.0], np.asarray(pool_sizes, float)])
+    if np.any(np.diff(sizes) <= 0) or sizes[1] < 1:
+        raise ValueError(f"pool sizes must ascend from at least 1, got {list(sizes[1:])}")
+    table = np.asarray(total_rps, float)
+    total = np.concatenate([np.zeros((*table.shape[:-1], 1)), table], axis=-1)
+    expected = np.broadcast_to(np.asarray(replicas_expected, float), total.shape[:-1])
+    gap = np.clip(np.searchsorted(sizes, expected, side="left"), 1, sizes.size - 1)
+    middle = (sizes[gap - 1] + sizes[gap]) / 2.0
+    # The envelope at a point is the lowest chord across it; chords meet only at table points,
+    # and the middle of a gap is none, so the lowest chord there is an edge.
+    left, right = np.triu_indices(sizes.size, 1)
+    slope = (total[..., right] - total[..., left]) / (sizes[right] - sizes[left])
+    height = total[..., left] + slope * (middle[..., None] - sizes[left])
+    across = (sizes[left] < middle[..., None]) & (middle[..., None] < sizes[right])
+    edge = np.argmin(np.where(across, height, np.inf), axis=-1)
+    a = np.take_along_axis(slope, edge[..., None], axis=-1)[..., 0]
+    delta = a * middle - np.min(np.where(across, height, np.inf), axis=-1)
+    return a, np.maximum(delta, 0.0)
