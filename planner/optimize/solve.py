@@ -1,0 +1,224 @@
+"""From a problem to a whole-number plan: build, solve, fix what is whole, solve the rest again.
+
+The plan that comes back is one that can be ordered: whole lots, whole replicas at the peak,
+whole lots on demand wherever the quota leaves room to round up. Its cost is recomputed from
+those quantities, so that what rounding costs is part of the gap.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyomo.environ as pyo
+
+from planner.errors import InfeasibleError, PlannerError, StoppedError
+from planner.optimize import capacity, explain, objective, racks, sets
+from planner.optimize.audit import require
+from planner.optimize.build import build
+from planner.optimize.highs import HighsSession, Outcome, Progress
+from planner.optimize.start import first_plan, later
+from planner.problem import Array, Flags, Problem, Solution
+
+GAP_FOR_THE_PROGRAM_FRAC = 0.9
+"""Part of the asked gap given to the solver; the rest is left for rounding."""
+NOISE = 1e-9
+"""Shares and lots below this are a solver's zero."""
+NOISE_REL = 5e-8
+"""Half the solver's row tolerance: a number this near a whole one is that number."""
+
+ProgressCallback = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class _Built:
+    m: pyo.ConcreteModel
+    session: HighsSession
+    unit_usd: float
+
+
+def optimize(
+    p: Problem,
+    *,
+    gap: float = 1e-3,
+    time_limit_s: float = 300.0,
+    progress: ProgressCallback | None = None,
+) -> Solution:
+    """Cheapest fleet within a relative gap.
+
+    Parameters
+    ----------
+    gap : (cost - bound) / cost at which the search ends.
+    time_limit_s : wall time of the search itself; building comes on top.
+    progress : called a few times a second with money in USD.
+
+    Raises
+    ------
+    InfeasibleError
+        If no fleet meets the problem, with the limits that fall short.
+    StoppedError
+        If the time ran out before any plan was found.
+    """
+    impossible = explain.unservable(p)
+    if impossible:
+        raise InfeasibleError(impossible)
+    built, seconds = _built(p)
+    outcome = _search(built, gap * GAP_FOR_THE_PROGRAM_FRAC, time_limit_s, progress)
+    values = _plan_or_raise(p, built, outcome, time_limit_s)
+    started = time.monotonic()
+    values = _whole(p, built, values)
+    x = _solution(p, built, values, outcome.bound)
+    seconds |= {"solve": outcome.seconds, "fix": time.monotonic() - started}
+    x = replace(x, seconds=seconds, status="optimal" if x.gap_frac <= gap else "stopped")
+    require(p, x)
+    return x
+
+
+def _built(p: Problem) -> tuple[_Built, dict[str, float]]:
+    started = time.monotonic()
+    m = build(p)
+    between = time.monotonic()
+    session = HighsSession(m)
+    seconds = {"build": between - started, "compile": time.monotonic() - between}
+    return _Built(m, session, objective.money_unit_usd(p)), seconds
+
+
+def _search(
+    built: _Built, gap: float, time_limit_s: float, report: ProgressCallback | None
+) -> Outcome:
+    """First plan, then the search from there; the better plan and the higher bound of both."""
+    report = _in_usd(report, built.unit_usd)
+    session = built.session
+    start = first_plan(built.m, session, gap=gap, time_limit_s=time_limit_s, progress=report)
+    if start.interrupted:
+        return start
+    outcome = session.solve(
+        gap=gap,
+        time_limit_s=max(time_limit_s - start.seconds, 0.0),
+        progress=later(report, start.seconds),
+        start=start.values,
+    )
+    seconds = start.seconds + outcome.seconds
+    if start.values is None:
+        return replace(outcome, seconds=seconds)
+    bound = max(outcome.bound, start.bound) if outcome.values is not None else start.bound
+    best = outcome if outcome.objective <= start.objective else start
+    return replace(best, status=outcome.status, bound=bound, seconds=seconds)
+
+
+def _in_usd(report: ProgressCallback | None, unit_usd: float) -> ProgressCallback | None:
+    if report is None:
+        return None
+    return lambda now: report(Progress(now.seconds, now.incumbent * unit_usd, now.bound * unit_usd))
+
+
+def _plan_or_raise(p: Problem, built: _Built, outcome: Outcome, time_limit_s: float) -> Array:
+    if outcome.values is None and outcome.status == "infeasible":
+        raise InfeasibleError(explain.short_limits(p, built.m, built.session))
+    if outcome.status == "unbounded":
+        raise PlannerError("a price is negative enough to earn money by buying without end")
+    if outcome.values is None:
+        raise StoppedError(f"no plan found in {outcome.seconds:.0f} of {time_limit_s:.0f} s")
+    return outcome.values
+
+
+def _whole(p: Problem, built: _Built, values: Array) -> Array:
+    """Values with every whole column rounded, on-demand lots too, and the rest solved again."""
+    session = built.session
+    whole = session.matrix.whole
+    values = _again(session, np.where(whole, np.round(values), values), whole)
+    rented = _columns(session, built.m.on_demand)
+    up = np.where(rented, whole_above(values), values)
+    up = np.minimum(up, np.where(rented, _room(p, built, values), math.inf))
+    return _again(session, up, whole | rented)
+
+
+def _again(session: HighsSession, values: Array, fixed: Flags) -> Array:
+    outcome = session.solve_fixed(values, fixed)
+    if outcome.status != "optimal" or outcome.values is None:
+        raise PlannerError("the plan's whole numbers admit no solution: numerical trouble")
+    return np.where(fixed, values, outcome.values)
+
+
+def _columns(session: HighsSession, variables: Any) -> Flags:
+    chosen = np.zeros(len(session.columns), dtype=bool)
+    for v in variables.values():
+        j = session.position.get(id(v))
+        if j is not None:
+            chosen[j] = True
+    return chosen
+
+
+def _room(p: Problem, built: _Built, values: Array) -> Array:
+    """Most lots on demand that stock and quota allow beside what is held, by column."""
+    room = np.full(values.shape, math.inf)
+    held = _held(p, built, values)
+    for (g, s, t, _b), v in built.m.on_demand.items():
+        j = built.session.position.get(id(v))
+        if j is not None:
+            left = p.machines.lots_max[g, s, t] - held[g, s, t]
+            room[j] = max(float(min(left, p.machines.on_demand_max[g, s, t])), values[j])
+    return room
+
+
+def _held(p: Problem, built: _Built, values: Array) -> Array:
+    owned = _array(built, values, built.m.owned, p.costs.buy_usd.shape)
+    committed = _array(built, values, built.m.committed, p.costs.commit_usd.shape)
+    return np.asarray(np.round(owned + committed.sum(axis=0)))
+
+
+def _array(built: _Built, values: Array, variables: Any, shape: tuple[int, ...]) -> Array:
+    """Solved values of an indexed variable as an array; 0 where there is none."""
+    solved = np.zeros(shape)
+    for key, v in variables.items():
+        solved[key] = built.session.value_of(values, v)
+    return np.where(np.abs(solved) < NOISE, 0.0, solved)
+
+
+def _solution(p: Problem, built: _Built, values: Array, bound: float) -> Solution:
+    m = built.m
+    served = _array(built, values, m.served, p.pools.energy_usd.shape)
+    replicas = _active(p, served)
+    x = Solution(
+        lots_bought=np.round(_array(built, values, m.bought, p.costs.buy_usd.shape)),
+        lots_signed=np.round(_array(built, values, m.signed, p.costs.commit_usd.shape)),
+        lots_on_demand=_array(built, values, m.on_demand, p.costs.on_demand_usd.shape),
+        replicas_peak=whole_above(replicas.max(axis=3, initial=0.0)),
+        replicas=replicas,
+        served_frac=served,
+        api_frac=_array(built, values, m.api, p.costs.api_usd.shape),
+        racks_used=np.zeros(p.costs.buy_usd.shape),
+        cost_usd=0.0,
+        bound_usd=0.0,
+        status="stopped",
+        seconds={},
+    )
+    cost = objective.cost_usd(p, x)
+    bound_usd = min(bound * built.unit_usd, cost)
+    return replace(x, racks_used=racks.racks_needed(p, x), cost_usd=cost, bound_usd=bound_usd)
+
+
+def _active(p: Problem, served: Array) -> Array:
+    """Replicas in every block: whole in a class's busiest block, what is needed elsewhere."""
+    full = np.where(p.pools.rate_rps[:, None, None] > 0, sets.full_replicas(p), 0.0)
+    offset = sets.offset_replicas(p)[:, None, None, None]
+    traffic = sets.has_traffic(p)[p.pools.class_of][:, None]
+    is_open = capacity.pool_is_open(served) * traffic
+    need = capacity.replicas_needed(full[:, None], served, offset, is_open)
+    busiest = sets.busiest_block(p)[p.pools.class_of]
+    at_peak = (np.arange(served.shape[3]) == busiest[..., None])[:, None]
+    online = ~p.demand.batch[p.pools.class_of][:, None, None, None]
+    return np.asarray(np.where(at_peak & online, whole_above(need), need))
+
+
+def whole_above(x: Array) -> Array:
+    """Least whole number not below x, where a solver's noise above a whole number is that number.
+
+    >>> whole_above(np.array([3.00000001, 3.2, 0.0]))
+    array([3., 4., 0.])
+    """
+    return np.asarray(np.ceil(x - NOISE_REL * np.maximum(np.abs(x), 1.0)) + 0.0)
