@@ -1,0 +1,137 @@
+"""Objective coefficients: net present value of one unit of every decision, from the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner import problem as seam
+from planner.candidates.case import Axes, Case
+from planner.candidates.offers import Offers
+from planner.candidates.table import Table
+from planner.candidates.traffic import Calendar, Traffic
+from planner.finance import unit
+from planner.finance.calendar import calendar_quantities
+from planner.finance.lines import (
+    Rows,
+    api_lines,
+    assemble,
+    commitment_lines,
+    common_lines,
+    on_demand_lines,
+    owned_lines,
+)
+from planner.finance.offers import ApiOffer, api_key, owned_key, rented_key
+from planner.units import MILLION, SECONDS_PER_HOUR
+
+Array = NDArray[np.float64]
+TAIL_MONTHS = 36
+"""Longest commitment: cash of contracts signed in the last month falls due until then."""
+
+
+@dataclass(frozen=True)
+class Money:
+    """Evaluates one unit of a decision, period by period."""
+
+    common: Rows
+    calendar: Mapping[str, Array]
+    orders: Array
+    """(periods, months): one order in the first month of each period."""
+    spread: Array
+    """(periods, months): one unit of even use over each period."""
+
+    def npv_usd(self, rows: Rows, key: str, by_month: Array) -> Array:
+        """Net present cost of one unit of a quantity in each period [USD], (periods,)."""
+        lines, inputs = assemble([self.common, rows])
+        return unit.unit_npv(
+            lines, unit.input_values(inputs), quantity_key=key, by_month=by_month,
+            calendar=self.calendar,
+        )  # fmt: skip
+
+    def capex_usd(self, rows: Rows, key: str) -> Array:
+        """Undiscounted capital spending of one order in each period [USD], (periods,)."""
+        lines, inputs = assemble([self.common, rows])
+        return unit.unit_cash(
+            lines, unit.input_values(inputs), quantity_key=key, by_month=self.orders,
+            calendar=self.calendar, category="capex",
+        )  # fmt: skip
+
+
+def money(offers: Offers, when: Calendar) -> Money:
+    """Matrices that place orders and spread use over months."""
+    total = when.months + TAIL_MONTHS
+    calendar = calendar_quantities(when.start, when.months, total)
+    periods = len(when.labels)
+    return Money(
+        common=common_lines(offers.common),
+        calendar=calendar,
+        orders=unit.monthly_orders(
+            periods=periods, period_months=when.period_months, total_months=total
+        ),
+        spread=unit.monthly_spread(
+            periods=periods, period_months=when.period_months, hours=calendar["hours"]
+        ),
+    )
+
+
+def costs_of(case: Case, axes: Axes, priced: Money) -> seam.Costs:
+    """Coefficients of every decision, by period."""
+    hours = case.traffic.load.hours
+    shape = (len(axes.accelerators), len(axes.sites), len(hours))
+    buy, capex, hourly = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    commit = np.zeros((len(axes.options), *shape))
+    for g, name in enumerate(axes.accelerators):
+        for s, place in enumerate(case.offers.places):
+            at = (name, place.site.name)
+            own, rented = case.offers.owned.get(at), case.offers.on_demand.get(at)
+            if own is not None and place.costs is not None:
+                rows, key = owned_lines(own, place.costs), f"{owned_key(*at)}_bought"
+                buy[g, s] = priced.npv_usd(rows, key, priced.orders)
+                capex[g, s] = priced.capex_usd(rows, key)
+            if rented is not None:
+                key = f"{rented_key('on_demand', *at)}_lot_hours"
+                hourly[g, s] = priced.npv_usd(on_demand_lines(rented), key, priced.spread)
+            for o, option in enumerate(axes.options):
+                signed = case.offers.commitments.get((option, *at))
+                if signed is not None:
+                    key = f"{rented_key(option, *at)}_signed"
+                    commit[o, g, s] = priced.npv_usd(commitment_lines(signed), key, priced.orders)
+    on_demand = hourly[..., None] * hours
+    return seam.Costs(buy, commit, on_demand, _api(case, priced), capex)
+
+
+def _api(case: Case, priced: Money) -> Array:
+    """PV of sending all of a class's mean traffic to an API [USD], (apis, periods, blocks)."""
+    usd = np.zeros((len(case.offers.apis), *case.traffic.load.hours.shape))
+    for a, api in enumerate(case.offers.apis):
+        requests = mean_requests(case.traffic, api.demand_class)
+        for kind, tokens in tokens_a_request(case.table, api.demand_class).items():
+            per_mtoken = _api_npv(api.offer, kind, priced)
+            usd[a] += requests * tokens / MILLION * per_mtoken[:, None]
+    return usd
+
+
+def _api_npv(offer: ApiOffer, kind: str, priced: Money) -> Array:
+    """Net present cost of a million tokens of one kind in each period [USD], (periods,)."""
+    key = f"{api_key(offer.name)}_{kind}_mtokens"
+    return priced.npv_usd(api_lines(offer), key, priced.spread)
+
+
+def mean_requests(traffic: Traffic, demand_class: int) -> Array:
+    """Requests of a class, (periods, blocks)."""
+    requests = traffic.load.mean_rps[demand_class] * traffic.load.hours * SECONDS_PER_HOUR
+    return np.asarray(requests, float)
+
+
+def tokens_a_request(table: Table, demand_class: int) -> dict[str, float]:
+    """Mean tokens of a request as an API bills them: input, cached input, output."""
+    lengths = table.lengths[demand_class]
+    cached = lengths.input_mean * lengths.prefix_hit_frac
+    return {
+        "input": lengths.input_mean - cached,
+        "cached": cached,
+        "output": lengths.output_mean,
+    }

@@ -1,0 +1,324 @@
+"""Everything that can be had, priced: machines by accelerator, site and option, APIs by class.
+
+Own quotations come before the catalog's recommended rows; what has no price is not offered, and
+the note says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from planner.candidates.places import Place, places
+from planner.candidates.quotes import (
+    CATALOG_OPTION,
+    TERM_MONTHS,
+    Quote,
+    api_quotes,
+    machine_quote,
+    undominated,
+)
+from planner.finance.calendar import TIMING_MONTHS
+from planner.finance.lines import (
+    Rows,
+    active_energy_lines,
+    api_lines,
+    commitment_lines,
+    common_lines,
+    on_demand_lines,
+    owned_lines,
+)
+from planner.finance.offers import (
+    ApiOffer,
+    Assumed,
+    CommitmentOffer,
+    Common,
+    OnDemandOffer,
+    OwnedOffer,
+)
+from planner.schema.catalog import Accelerator, Catalog
+from planner.schema.demand import Batch, Online
+from planner.schema.finance import Finance, RateByGeneration
+from planner.schema.scenario import PERIOD_MONTHS, Scenario
+from planner.schema.supply import Option
+
+COMMITMENTS = (Option.reserved_1y, Option.reserved_3y)
+OTHER = "other"
+IDLE = "idle-power-frac"
+FULL = "load-factor"
+
+
+@dataclass(frozen=True)
+class ApiFor:
+    """An API product for one class."""
+
+    demand_class: int
+    provider: str
+    product: str
+    model: str
+    offer: ApiOffer
+
+
+@dataclass(frozen=True)
+class Offers:
+    """What can be had."""
+
+    common: Common
+    places: tuple[Place, ...]
+    owned: Mapping[tuple[str, str], OwnedOffer]
+    """By accelerator and site."""
+    commitments: Mapping[tuple[str, str, str], CommitmentOffer]
+    """By option, accelerator and site."""
+    on_demand: Mapping[tuple[str, str], OnDemandOffer]
+    apis: tuple[ApiFor, ...]
+    quotes: Mapping[tuple[str, str], Quote]
+    """By accelerator and catalog option (capex, on_demand, ...)."""
+    notes: tuple[str, ...]
+
+    def accelerators(self) -> set[str]:
+        """Accelerators that can be had at all."""
+        rented = {accelerator for _, accelerator, _ in self.commitments}
+        return rented | {g for g, _ in self.owned} | {g for g, _ in self.on_demand}
+
+    def rows(self) -> list[Rows]:
+        """Ledger rows of every offer, the common ones first."""
+        sites = [place.costs for place in self.places if place.costs is not None]
+        costs = {site.site: site for site in sites}
+        return [
+            common_lines(self.common),
+            *(owned_lines(o, costs[o.site]) for o in self.owned.values()),
+            *(commitment_lines(o) for o in self.commitments.values()),
+            *(on_demand_lines(o) for o in self.on_demand.values()),
+            *(api_lines(a.offer) for a in self.apis),
+            *(active_energy_lines(site) for site in sites),
+        ]
+
+
+def offers(scenario: Scenario, catalog: Catalog) -> Offers:
+    """Price everything that the scenario admits."""
+    where = places(scenario, catalog)
+    names = [n for n in wanted(scenario, catalog) if catalog.accelerators[n].plannable]
+    quotes = _quotes(scenario, catalog, names)
+    options = scenario.supply.options
+    rental = scenario.finance.price_paths.rental_per_year
+    owned, commitments, on_demand = {}, {}, {}
+    for place in where:
+        for name in names:
+            for option in options:
+                quote = quotes.get((name, CATALOG_OPTION.get(option, "")))
+                if quote is None:
+                    continue
+                if option.value == place.site.kind:  # owned in an own room, colo in a rented one
+                    owned[name, place.site.name] = _owned(scenario, catalog, name, place, quote)
+                elif place.site.kind == "cloud" and option in COMMITMENTS:
+                    key = (option.value, name, place.site.name)
+                    commitments[key] = _commitment(
+                        option, catalog.accelerators[name], name, place, quote, rental
+                    )
+                elif place.site.kind == "cloud" and option == Option.on_demand:
+                    on_demand[name, place.site.name] = _rented(
+                        catalog.accelerators[name], name, place, quote, rental
+                    )
+    return Offers(
+        common=common(scenario.finance, scenario.horizon.tail_value_frac),
+        places=tuple(where),
+        owned=owned,
+        commitments=commitments,
+        on_demand=on_demand,
+        apis=tuple(_apis(scenario, catalog)),
+        quotes=quotes,
+        notes=tuple(_unpriced(scenario, names, quotes)),
+    )
+
+
+def wanted(scenario: Scenario, catalog: Catalog) -> list[str]:
+    """Accelerators that the scenario admits, in the catalog's order."""
+    listed = scenario.supply.accelerators
+    return [name for name in catalog.accelerators if listed == "all" or name in listed]
+
+
+def _quotes(scenario: Scenario, catalog: Catalog, names: list[str]) -> dict[tuple[str, str], Quote]:
+    found = {}
+    for option in scenario.supply.options:
+        if option in CATALOG_OPTION:
+            for name in names:
+                quote = machine_quote(scenario, catalog, name, option)
+                if quote is not None:
+                    found[name, CATALOG_OPTION[option]] = quote
+    return found
+
+
+def _unpriced(
+    scenario: Scenario, names: list[str], quotes: Mapping[tuple[str, str], Quote]
+) -> Iterator[str]:
+    for option in scenario.supply.options:
+        kind = CATALOG_OPTION.get(option)
+        missing = [name for name in names if kind and (name, kind) not in quotes]
+        if missing:
+            yield f"no {option} price, so not offered: {', '.join(missing)}"
+
+
+def _priced(quote: Quote) -> Assumed:
+    return Assumed(quote.usd, quote.source, quote.as_of, quote.basis, quote.scenario_path)
+
+
+def _path(accelerator: Accelerator, paths: RateByGeneration) -> str:
+    if not isinstance(paths, dict):
+        return "all"
+    return accelerator.generation if accelerator.generation in paths else OTHER
+
+
+def _owned(
+    scenario: Scenario, catalog: Catalog, name: str, place: Place, quote: Quote
+) -> OwnedOffer:
+    row = catalog.accelerators[name]
+    return OwnedOffer(
+        accelerator=name,
+        site=place.site.name,
+        label=f"{row.title} at {place.site.name}, {place.site.kind}",
+        lot_name=row.lot_name,
+        path=_path(row, scenario.finance.price_paths.capex_per_year),
+        lot_usd=_priced(quote),
+        price_includes_network=quote.includes_network,
+        lead_months=lead_months(scenario, row, name),
+        lot_kw=lot_kw(row),
+        idle_frac=assumption(catalog, IDLE),
+    )
+
+
+def lot_kw(row: Accelerator) -> Assumed:
+    """IT power of a lot, contracted."""
+    nodes = row.lot_gpus / row.gpus_per_node
+    kw = row.node_kw if row.node_kw is not None else float("nan")
+    basis = row.basis.value if row.node_kw_basis == "quoted" else "derived"
+    return Assumed(kw * nodes, row.source, row.as_of.isoformat(), basis)
+
+
+def lead_months(scenario: Scenario, row: Accelerator, name: str) -> Assumed:
+    """Order to in service, in whole periods: the scenario's, else the catalog's, else at once.
+
+    Rounded up to periods, so that the optimizer and the ledger see the same first month.
+    """
+    path, step = f"supply.lead_time_months.{name}", PERIOD_MONTHS[scenario.horizon.period]
+    own = scenario.supply.lead_time_months.get(name)
+    if own is not None:
+        return Assumed(_periods(own, step), "scenario, in whole periods", "", "scenario", path)
+    if row.lead_time_months is not None:
+        months = _periods(row.lead_time_months, step)
+        source = f"{row.source}; in whole periods"
+        return Assumed(months, source, row.as_of.isoformat(), "quoted", path)
+    return Assumed(0, "no lead time known: taken as none", "", "estimated", path)
+
+
+def _periods(months: int, step: int) -> int:
+    return -(-months // step) * step
+
+
+def assumption(catalog: Catalog, name: str) -> Assumed:
+    """A single figure of the catalog."""
+    row = catalog.assumptions[name]
+    return Assumed(row.value, row.source, row.as_of.isoformat(), row.basis.value)
+
+
+def _commitment(  # noqa: PLR0917 -- six values of one row, all of different types
+    option: Option, row: Accelerator, name: str, place: Place, quote: Quote, paths: RateByGeneration
+) -> CommitmentOffer:
+    return CommitmentOffer(
+        option=option.value,
+        accelerator=name,
+        site=place.site.name,
+        label=f"{row.title} at {place.site.name}, {option.value}",
+        lot_name=row.lot_name,
+        path=_path(row, paths),
+        usd_per_gpu_h=_priced(quote),
+        lot_gpus=_lot_gpus(row),
+        term_months=Assumed(TERM_MONTHS[option], "the option's own term", "", "quoted"),
+    )
+
+
+def _rented(
+    row: Accelerator, name: str, place: Place, quote: Quote, paths: RateByGeneration
+) -> OnDemandOffer:
+    return OnDemandOffer(
+        accelerator=name,
+        site=place.site.name,
+        label=f"{row.title} at {place.site.name}, on demand",
+        lot_name=row.lot_name,
+        path=_path(row, paths),
+        usd_per_gpu_h=_priced(quote),
+        lot_gpus=_lot_gpus(row),
+    )
+
+
+def _lot_gpus(row: Accelerator) -> Assumed:
+    return Assumed(row.lot_gpus, row.source, row.as_of.isoformat(), row.basis.value)
+
+
+def _apis(scenario: Scenario, catalog: Catalog) -> Iterator[ApiFor]:
+    if Option.api not in scenario.supply.options:
+        return
+    for d, demand in enumerate(scenario.demand):
+        if not isinstance(demand, Online | Batch) or not demand.api_allowed or demand.residency:
+            continue
+        for quote in undominated(api_quotes(scenario, catalog, demand)):
+            figure = {
+                kind: Assumed(usd, quote.source, quote.as_of, quote.basis, quote.scenario_path)
+                for kind, usd in (
+                    ("input", quote.input_usd),
+                    ("cached", quote.cached_usd),
+                    ("output", quote.output_usd),
+                )
+            }
+            offer = ApiOffer(
+                name=f"{demand.name}-{quote.provider}-{quote.product}",
+                label=f"{quote.product} of {quote.provider} for {demand.name}",
+                input_usd_per_mtoken=figure["input"],
+                output_usd_per_mtoken=figure["output"],
+                cached_input_usd_per_mtoken=figure["cached"],
+            )
+            yield ApiFor(d, quote.provider, quote.product, quote.model, offer)
+
+
+def common(finance: Finance, tail_value_frac: float) -> Common:
+    """Money assumptions with the paths by which `--set` reaches them."""
+
+    def own(path: str, value: float) -> Assumed:
+        return Assumed(value, "scenario", "", "scenario", f"finance.{path}")
+
+    adders, residual, paths = finance.adders, finance.residual, finance.price_paths
+    return Common(
+        discount_rate=own("discount_rate", finance.discount_rate),
+        discount_timing=Assumed(
+            TIMING_MONTHS[finance.discounting], f"cash at the {finance.discounting} of its month",
+            "", "scenario",
+        ),
+        tail_value_frac=Assumed(
+            tail_value_frac, "scenario", "", "scenario", "horizon.tail_value_frac"
+        ),
+        electricity_per_year=own(
+            "escalators.electricity_per_year", finance.escalators.electricity_per_year
+        ),
+        rent_per_year=own("escalators.rent_per_year", finance.escalators.rent_per_year),
+        **{
+            name: own(f"adders.{name}", getattr(adders, name))
+            for name in type(adders).model_fields
+        },
+        **{
+            name: own(f"residual.{name}", getattr(residual, name))
+            for name in type(residual).model_fields
+        },
+        api_per_year=own("price_paths.api_per_year", paths.api_per_year),
+        capex_per_year=_paths("capex_per_year", paths.capex_per_year),
+        rental_per_year=_paths("rental_per_year", paths.rental_per_year),
+    )  # fmt: skip
+
+
+def _paths(name: str, rates: RateByGeneration) -> dict[str, Assumed]:
+    if not isinstance(rates, dict):
+        return {"all": Assumed(rates, "scenario", "", "scenario", f"finance.price_paths.{name}")}
+    return {
+        key: Assumed(
+            rates.get(key, 0.0), "scenario", "", "scenario", f"finance.price_paths.{name}.{key}"
+        )
+        for key in {**rates, OTHER: 0.0}
+    }

@@ -1,0 +1,39 @@
+"""Subject: one candidate as the simulator needs it, with what its class was promised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from planner.candidates.table import Table
+from planner.candidates.traffic import length_samples
+from planner.schema.catalog import Catalog
+from planner.schema.demand import Batch, Online
+from planner.schema.scenario import Scenario
+from planner.simulate.arrivals import Requests, requests_of
+from planner.simulate.state import Numbers, numbers_of
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What serves, what it is asked and what was promised."""
+
+    numbers: Numbers
+    requests: Requests
+    demand: Online | Batch
+    request_s: float
+    """Part of the time to first token outside the engine."""
+    stability_rps: float
+
+
+def subject_of(scenario: Scenario, catalog: Catalog, table: Table, i: int) -> Subject:
+    """Position i of the table."""
+    demand = scenario.demand[table.configurations[i].demand_class]
+    assert isinstance(demand, Online | Batch)
+    inputs, outputs = length_samples(demand, catalog)
+    return Subject(
+        numbers=numbers_of(table.replica, i),
+        requests=requests_of(inputs, outputs, prefix_hit_frac=demand.prefix_cache_hit_frac),
+        demand=demand,
+        request_s=float(table.request_s[i]),
+        stability_rps=float(table.stability_rps[i]),
+    )
