@@ -1,0 +1,1 @@
+"""Case + Solution -> Plan: labels return, quantities meet the ledger, every figure its source."""

@@ -1,0 +1,70 @@
+"""Latency-throughput curves of the pools that serve, with the operating point on them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from planner.answer.decided import Decided
+from planner.perf.curve import latency_curve
+from planner.perf.steps import take
+from planner.result import LatencyCurve, LatencyPoint
+from planner.schema.demand import Online
+from planner.units import MILLI
+
+POINTS = 14
+
+
+def curves(decided: Decided) -> list[LatencyCurve]:
+    """One curve for each used candidate that the model knows, in pools of the size planned."""
+    seen: dict[int, int] = {}
+    for c, s in decided.used_pools:
+        seen.setdefault(c, s)
+    found = []
+    for c, s in seen.items():
+        demand = decided.case.scenario.demand[int(decided.problem.pools.class_of[c])]
+        known = decided.case.table.labels[decided.axes.kept[c]] != "measured"
+        if isinstance(demand, Online) and known:
+            found.append(_curve(decided, c, s, demand))
+    return found
+
+
+def _curve(decided: Decided, c: int, s: int, demand: Online) -> LatencyCurve:
+    i, table = decided.axes.kept[c], decided.case.table
+    config, slo = table.configurations[i], demand.slo
+    replicas = float(max(decided.solution.replicas_peak[c, s].max(), 1.0))
+    curve = latency_curve(
+        take(table.replica, np.array([i])),
+        table.lengths[config.demand_class],
+        ttft_percentile=slo.ttft_percentile,
+        tpot_percentile=slo.tpot_percentile,
+        arrival_cv=demand.arrival_cv,
+        replicas=replicas,
+        points=POINTS,
+    )
+    points = [
+        LatencyPoint(
+            rps=float(curve.rate_rps[0, k]),
+            output_tokens_per_s_per_gpu=float(curve.output_tokens_per_s[0, k]) / config.gpus,
+            ttft_ms=float(curve.ttft_s[0, k] + table.request_s[i]) / MILLI,
+            tpot_ms=float(curve.tpot_s[0, k]) / MILLI,
+        )
+        for k in range(POINTS)
+        if np.isfinite(curve.ttft_s[0, k]) and np.isfinite(curve.tpot_s[0, k])
+    ]
+    return LatencyCurve(
+        candidate=table.names[i],
+        demand_class=demand.name,
+        ttft_target_ms=slo.ttft_ms,
+        tpot_target_ms=slo.tpot_ms,
+        operating_rps=_operating_rps(decided, c, s),
+        points=points,
+    )
+
+
+def _operating_rps(decided: Decided, c: int, s: int) -> float:
+    """Peak rate that reaches one replica of the pool in its fullest block [1/s]."""
+    p, x = decided.problem, decided.solution
+    rate = x.served_frac[c, s] * p.demand.peak_rps[p.pools.class_of[c]]
+    active = x.replicas[c, s]
+    each = np.divide(rate, active, out=np.zeros_like(rate), where=active > 0)
+    return float(each.max())

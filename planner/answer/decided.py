@@ -1,0 +1,63 @@
+"""Decided: a case, its Problem and its Solution side by side, with what follows by addition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.candidates.case import Axes, Case
+from planner.problem import Problem, Solution
+
+Array = NDArray[np.float64]
+SOME = 1e-9
+"""Quantities below this share of their unit are solver noise."""
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Everything that the plan is written from."""
+
+    case: Case
+    problem: Problem
+    axes: Axes
+    solution: Solution
+
+    @property
+    def owned_in_service(self) -> Array:
+        """Lots bought and delivered, (accelerators, sites, periods)."""
+        bought = self.solution.lots_bought
+        held = np.zeros_like(bought)
+        periods = bought.shape[2]
+        for g, s in np.argwhere(bought.any(axis=2)).tolist():
+            lead = int(self.problem.machines.lead_periods[g, s])
+            held[g, s, lead:] = np.cumsum(bought[g, s])[: periods - lead]
+        return held
+
+    @property
+    def in_force(self) -> Array:
+        """Lots under commitment, (commitments, accelerators, sites, periods)."""
+        signed = self.solution.lots_signed
+        held = np.cumsum(signed, axis=-1)
+        for o, term in enumerate(self.problem.machines.term_periods.tolist()):
+            if term < held.shape[-1]:
+                held[o, ..., term:] -= np.cumsum(signed[o], axis=-1)[..., :-term]
+        return held
+
+    @property
+    def used_pools(self) -> list[tuple[int, int]]:
+        """(candidate, site) that ever serve, by volume, largest first."""
+        p = self.problem
+        volume = (
+            self.solution.served_frac
+            * (p.demand.mean_rps * p.demand.hours)[p.pools.class_of][:, None]
+        )
+        total = volume.sum(axis=(2, 3))
+        pairs = [(c, s) for c, s in np.argwhere(total > SOME).tolist()]
+        return sorted(pairs, key=lambda pair: -total[pair])
+
+    def gpu_hours(self, c: int, s: int) -> Array:
+        """Accelerator-hours a pool keeps active, (periods,)."""
+        hours = self.solution.replicas[c, s] * self.problem.demand.hours
+        return np.asarray(hours.sum(axis=1) * self.problem.pools.replica_gpus[c])

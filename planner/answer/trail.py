@@ -1,0 +1,377 @@
+"""The sizing trail: thirteen steps from workload to cost, each with its numbers, for every class.
+
+Every number is one that the plan used; nothing is computed here that was not asked of the same
+functions before, but for the roofline bounds, which explain and decide nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from planner.answer.decided import Decided
+from planner.candidates.enumerate import Configuration
+from planner.candidates.shapes import serving, usable_memory_bytes
+from planner.perf import roofline
+from planner.perf.replica import step_s
+from planner.perf.steps import take
+from planner.result import ClassCost, SizingTrail, TrailItem, TrailStep
+from planner.schema.catalog import Accelerator, Model
+from planner.schema.demand import Batch, Online
+from planner.units import GIGA, MILLI, SECONDS_PER_DAY
+
+TITLES = (
+    "Workload", "Peak rate", "Latency targets", "Model and quality floor", "Weights",
+    "KV cache", "Overheads and fewest accelerators", "Roofline of prefill and decode",
+    "Parallelism", "Batching", "KV reuse", "Operating point and replicas", "Cost and what to watch",
+)  # fmt: skip
+Items = list[TrailItem]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The pool that carries most of a class, and its figures."""
+
+    decided: Decided
+    demand: Online | Batch
+    d: int
+    """Class."""
+    c: int
+    """Candidate of the Problem."""
+    s: int
+    """Site."""
+    i: int
+    """Position in the table."""
+    cost: ClassCost
+
+    @property
+    def config(self) -> Configuration:
+        """Its configuration."""
+        return self.decided.case.table.configurations[self.i]
+
+    @property
+    def accelerator(self) -> Accelerator:
+        """Its accelerator."""
+        return self.decided.case.accelerator(self.i)
+
+    @property
+    def model(self) -> Model:
+        """Its model."""
+        return self.decided.case.catalog.models[self.config.model]
+
+
+def trails(decided: Decided, costs: Sequence[ClassCost]) -> list[SizingTrail]:
+    """Trails of all classes; one that only APIs serve has the steps that still mean something."""
+    found = []
+    for d, demand in enumerate(decided.case.scenario.demand):
+        assert isinstance(demand, Online | Batch)
+        main = next(
+            ((c, s) for c, s in decided.used_pools if decided.problem.pools.class_of[c] == d), None
+        )
+        if main is None:
+            steps = [_workload(decided, demand, d), _peak(decided, demand, d), _targets(demand),
+                     *_by_api(decided, d, costs[d])]  # fmt: skip
+        else:
+            c, s = main
+            chosen = Chosen(decided, demand, d, c, s, decided.axes.kept[c], costs[d])
+            known = chosen.config.measured_rps is None
+            steps = _steps(chosen) if known else _measured_steps(chosen)
+        found.append(SizingTrail(demand_class=demand.name, steps=steps))
+    return found
+
+
+def _step(number: int, items: Items) -> TrailStep:
+    return TrailStep(number=number, title=TITLES[number - 1], items=items)
+
+
+def _item(label: str, value: float | str, unit: str = "", note: str = "") -> TrailItem:
+    return TrailItem(label=label, value=value, unit=unit, note=note)
+
+
+def _steps(chosen: Chosen) -> list[TrailStep]:
+    decided, demand, d = chosen.decided, chosen.demand, chosen.d
+    return [
+        _workload(decided, demand, d),
+        _peak(decided, demand, d),
+        _targets(demand),
+        _step(4, _model(chosen)),
+        _step(5, _weights(chosen)),
+        _step(6, _cache(chosen)),
+        _step(7, _fewest(chosen)),
+        _step(8, _roofline(chosen)),
+        _step(9, _parallelism(chosen)),
+        _step(10, _batching(chosen)),
+        _step(11, _reuse(chosen)),
+        _step(12, _operating_point(chosen)),
+        _step(13, _cost(chosen)),
+    ]
+
+
+def _workload(decided: Decided, demand: Online | Batch, d: int) -> TrailStep:
+    lengths, load = decided.case.traffic.lengths[d], decided.case.traffic.load
+    mean = (load.mean_rps[d] * load.hours).sum(axis=1) / load.hours.sum(axis=1)
+    p95 = lengths.request_tokens(0.95)
+    return _step(1, [
+        _item("Mean rate, first period", float(mean[0]), "requests/s", "all hours of the period"),
+        _item("Mean rate, last period", float(mean[-1]), "requests/s"),
+        _item("Requests a day, first period", float(mean[0]) * SECONDS_PER_DAY, "requests/day"),
+        _item("Prompt, mean", lengths.input_mean, "tokens"),
+        _item("Answer, mean", lengths.output_mean, "tokens"),
+        _item("Prompt + answer, p95", p95, "tokens", "planned on the tail, not the mean"),
+    ])  # fmt: skip
+
+
+def _peak(decided: Decided, demand: Online | Batch, d: int) -> TrailStep:
+    load = decided.case.traffic.load
+    if isinstance(demand, Batch):
+        return _step(2, [_item("Peak", "none: work moves within its day")])
+    blocks = decided.case.traffic.blocks
+    at = int(load.peak_rps[d].max(axis=0).argmax())
+    how = (
+        f"{demand.peak_to_mean:g} x the busiest hour's mean, as stated"
+        if demand.peak_to_mean
+        else f"p{demand.peak_percentile * 100:g} of five-minute rates, CV {demand.five_minute_cv:g}"
+    )
+    over = float(blocks.overstatement_frac[d])
+    return _step(2, [
+        _item("Planned peak, first period", float(load.peak_rps[d, 0].max()), "requests/s", how),
+        _item("Planned peak, last period", float(load.peak_rps[d, -1].max()), "requests/s"),
+        _item("Busiest block", blocks.labels[at]),
+        _item("Peak tokens generated", float(load.peak_rps[d].max())
+              * decided.case.traffic.lengths[d].output_mean, "tokens/s"),
+        _item("Overstatement by load blocks", over, "frac", "peaks taken as equal within a block"),
+    ])  # fmt: skip
+
+
+def _targets(demand: Online | Batch) -> TrailStep:
+    if isinstance(demand, Batch):
+        return _step(3, [_item("Promise", "done within its day")])
+    slo = demand.slo
+    return _step(3, [
+        _item(f"TTFT p{slo.ttft_percentile * 100:g}", slo.ttft_ms, "ms"),
+        _item(f"TPOT p{slo.tpot_percentile * 100:g}", slo.tpot_ms, "ms",
+              f"{1 / (slo.tpot_ms * MILLI):.1f} tokens/s to each user"),
+        _item("Burstiness below five minutes", demand.arrival_cv, "CV", "of the pool's arrivals"),
+    ])  # fmt: skip
+
+
+def _model(chosen: Chosen) -> Items:
+    model, config = chosen.model, chosen.config
+    row = chosen.decided.case.catalog.quantizations[config.quantization]
+    return [
+        _item("Model", config.model),
+        _item("Parameters", model.total_params_b, "10^9"),
+        _item("Parameters used a token", model.active_params_b, "10^9"),
+        _item("Weight format", row.title),
+        _item("KV-cache format", config.kv_dtype),
+        _item("Quality kept", config.recovery_frac, "frac",
+              f"floor {chosen.demand.quality_floor:g}"),
+    ]  # fmt: skip
+
+
+def _weights(chosen: Chosen) -> Items:
+    table, row = chosen.decided.case.table, chosen.decided.case.catalog.quantizations
+    per_gpu = float(table.weights_bytes[chosen.i]) / GIGA
+    return [
+        _item("Stored bits a weight", row[chosen.config.quantization].bits_per_element, "bits",
+              "scales included; embeddings and output head bf16"),
+        _item("Weights on one accelerator", per_gpu, "GB"),
+        _item("Weights of a replica", per_gpu * chosen.config.gpus, "GB"),
+    ]  # fmt: skip
+
+
+def _cache(chosen: Chosen) -> Items:
+    table, i = chosen.decided.case.table, chosen.i
+    lengths = chosen.decided.case.traffic.lengths[chosen.d]
+    elements = chosen.model.kv_elems_per_token_full + chosen.model.kv_elems_per_token_window
+    row = chosen.decided.case.catalog.quantizations[f"kv-{chosen.config.kv_dtype}"]
+    per_token = elements * row.bits_per_element / 8
+    return [
+        _item("Cache a token", per_token, "bytes",
+              f"{elements:,.0f} elements; windowed layers count up to their window"),
+        _item("Cache of a mean request", per_token * (lengths.input_mean + lengths.output_mean)
+              / GIGA, "GB"),
+        _item("Left for the cache on one accelerator", float(table.kv_bytes[i]) / GIGA, "GB"),
+        _item("Tokens that a replica holds", float(table.kv_tokens[i]), "tokens"),
+        _item("Sequences in flight, most", float(table.sequences_max[i]), "sequences"),
+    ]  # fmt: skip
+
+
+def _fewest(chosen: Chosen) -> Items:
+    table, i = chosen.decided.case.table, chosen.i
+    device = usable_memory_bytes(chosen.accelerator) / GIGA
+    weights = float(table.weights_bytes[i]) * chosen.config.gpus / GIGA
+    overhead = float(table.overhead_bytes[i]) / GIGA
+    room = (table.weights_bytes[i] + table.overhead_bytes[i] + table.kv_bytes[i]) / GIGA
+    return [
+        _item("Accelerator", chosen.accelerator.title),
+        _item("Memory that the driver reports", device, "GB"),
+        _item("Activations, graphs, framework", overhead, "GB", "each accelerator"),
+        _item("Fewest accelerators for the weights", float(np.ceil(weights / (float(room)
+              - overhead))), "accelerators", "before any cache"),
+        _item("Accelerators of the chosen replica", float(chosen.config.gpus), "accelerators"),
+    ]  # fmt: skip
+
+
+def _roofline(chosen: Chosen) -> Items:
+    case = chosen.decided.case
+    shaped, _ = serving([chosen.config], case.catalog)
+    lengths = case.traffic.lengths[chosen.d]
+    batch = max(float(case.table.sequences_max[chosen.i]) / 2, 1.0)
+    context = lengths.kv_steps / max(lengths.decode_steps, 1.0)
+    bound = roofline.ideal(
+        shaped, prompt_tokens=lengths.computed, sequences=batch, context_tokens=context
+    )
+    prefill, decode = roofline.binding(
+        shaped, prefill_tokens=lengths.computed, sequences=batch, context_tokens=context
+    )
+    return [
+        _item("Machine balance", float(bound.balance_flop_per_byte[0]), "FLOP/byte"),
+        _item("Batched tokens at the ridge", float(bound.ridge_tokens[0]), "tokens",
+              "below it weights stream, above it arithmetic binds"),
+        _item("Prefill of a mean prompt, ideal", float(bound.prefill_s[0]) / MILLI, "ms"),
+        _item("Prefill is bound by", roofline.Resource(int(prefill[0])).name),
+        _item(f"Decode step of {batch:.0f} sequences, ideal",
+              float(bound.decode_step_s[0]) / MILLI, "ms"),
+        _item("Decode is bound by", roofline.Resource(int(decode[0])).name,
+              "", "host: launches and scheduling"),
+    ]  # fmt: skip
+
+
+def _parallelism(chosen: Chosen) -> Items:
+    config, table = chosen.config, chosen.decided.case.table
+    rivals = [
+        i for i in np.flatnonzero(table.feasible).tolist()
+        if table.configurations[i].accelerator == config.accelerator
+        and table.configurations[i].demand_class == chosen.d
+        and table.configurations[i].quantization == config.quantization
+        and table.configurations[i].engine == config.engine
+    ]  # fmt: skip
+    found = [
+        _item("Chosen layout", config.layout, "", "TP x PP x DP x EP"),
+        _item("Fast-link domain", float(chosen.accelerator.scaleup_domain_gpus), "accelerators",
+              chosen.accelerator.scaleup_link),
+    ]  # fmt: skip
+    best: dict[str, float] = {}
+    for i in rivals:
+        other = table.configurations[i]
+        rate = float(table.rate_rps[i]) / other.gpus
+        best[other.layout] = max(best.get(other.layout, 0.0), rate)
+    for layout, rate in sorted(best.items(), key=lambda pair: -pair[1])[:5]:
+        found.append(_item(f"Promised rate with {layout}", rate, "requests/s/accelerator"))
+    return found
+
+
+def _batching(chosen: Chosen) -> Items:
+    replica = take(chosen.decided.case.table.replica, np.array([chosen.i]))
+    engine = chosen.decided.case.catalog.engines[chosen.config.engine]
+    alone = step_s(replica, prefill_tokens=0.0, decode_sequences=1.0, kv_tokens=0.0)
+    return [
+        _item("Engine", f"{engine.title} {engine.version}"),
+        _item("Batching", chosen.config.mode, "",
+              "chunked: prefill shares steps with decode; continuous: whole prompts"),
+        _item("Tokens of one step, most", float(replica.budget_tokens[0]), "tokens"),
+        _item("Step with one sequence", float(alone[0]) / MILLI, "ms"),
+        _item("Decode step, half of the sequences",
+              float(chosen.decided.case.table.decode_step_s[chosen.i]) / MILLI, "ms"),
+        _item("Step with a full chunk",
+              float(chosen.decided.case.table.full_step_s[chosen.i]) / MILLI, "ms"),
+    ]  # fmt: skip
+
+
+def _reuse(chosen: Chosen) -> Items:
+    lengths = chosen.decided.case.traffic.lengths[chosen.d]
+    cached = getattr(chosen.demand, "response_cache_hit_frac", 0.0)
+    return [
+        _item("Prompt tokens found in the prefix cache", lengths.prefix_hit_frac, "frac"),
+        _item("Prompt tokens computed, mean", lengths.computed, "tokens"),
+        _item("Requests answered without inference", cached, "frac"),
+    ]
+
+
+def _operating_point(chosen: Chosen) -> Items:
+    decided, table, i = chosen.decided, chosen.decided.case.table, chosen.i
+    peak = decided.solution.replicas_peak[chosen.c, chosen.s]
+    stable, alone = float(table.stability_rps[i]), float(table.lambda_star_rps[i])
+    slope, offset = float(table.rate_rps[i]), float(table.offset_rps[i])
+    g = decided.problem.pools.accelerator_of[chosen.c]
+    machines = decided.problem.machines
+    return [
+        _item("Stability limit of a replica", stable, "requests/s"),
+        _item("Promised rate, replica alone", alone, "requests/s"),
+        _item("Promised rate, each more in a pool", slope, "requests/s",
+              f"pool carries {slope:.4g} x replicas - {offset:.4g}"),
+        _item("Headroom below stability", 1 - slope / stable, "frac"),
+        _item("What limits it", table.bindings[i].replace("_", " ")),
+        _item("Replicas at the peak, first and last period",
+              f"{peak[0]:.0f} / {peak[-1]:.0f}", "replicas"),
+        _item("Share of time a node is out",
+              float(machines.node_unavailability[g, chosen.s]), "frac"),
+        _item("Spare nodes", f"{machines.spare_slope[g, chosen.s]:.3f} x needed"
+              f" + {machines.spare_offset[g, chosen.s]:.2f}", "nodes",
+              f"for {decided.problem.limits.availability_target:.2%} availability"),
+        _item("Performance model", table.labels[i]),
+    ]  # fmt: skip
+
+
+def _cost(chosen: Chosen) -> Items:
+    table, i = chosen.decided.case.table, chosen.i
+    watch = [
+        _item("Watch: KV cache in use above",
+              min(0.95, float(table.rate_rps[i] / table.stability_rps[i]) + 0.1), "frac"),
+        _item("Watch: rate a replica above", float(table.rate_rps[i]), "requests/s",
+              "more breaks the promise"),
+        _item("Watch: mean prompt above",
+              chosen.decided.case.traffic.lengths[chosen.d].input_mean * 1.1, "tokens",
+              "the plan assumes 10 % less"),
+    ]  # fmt: skip
+    return [*_cost_items(chosen.cost), *watch]
+
+
+def _cost_items(cost: ClassCost) -> Items:
+    return [
+        _item("Net present cost of the class", cost.npv_usd, "USD"),
+        _item("Tokens, prompt", cost.input_mtokens, "Mtokens"),
+        _item("Tokens, answer", cost.output_mtokens, "Mtokens"),
+        _item("Cost of tokens, both kinds", cost.usd_per_mtoken, "USD/Mtoken", "undiscounted"),
+    ]
+
+
+def _measured_steps(chosen: Chosen) -> list[TrailStep]:
+    """Where the rate was measured nothing was computed of memory, roofline, batching, latency."""
+    decided, config, c, s = chosen.decided, chosen.config, chosen.c, chosen.s
+    peak = decided.solution.replicas_peak[c, s]
+    rate = float(decided.case.table.rate_rps[chosen.i])
+    return [
+        _workload(decided, chosen.demand, chosen.d),
+        _peak(decided, chosen.demand, chosen.d),
+        _targets(chosen.demand),
+        _step(4, [_item("Model", config.model), _item("Weight format", config.quantization)]),
+        _step(9, [
+            _item("Accelerator", chosen.accelerator.title),
+            _item("Accelerators of a replica", float(config.gpus), "accelerators"),
+            _item("Engine", config.engine),
+        ]),
+        _step(12, [
+            _item("Measured rate of a replica", rate, "requests/s", config.source),
+            _item("Replicas at the peak, first and last period",
+                  f"{peak[0]:g} / {peak[-1]:g}", "replicas"),
+            _item("Performance model", "measured", "", "the model was not asked"),
+        ]),
+        _step(13, [
+            *_cost_items(chosen.cost),
+            _item("Watch: rate a replica above", rate, "requests/s", "more was not measured"),
+        ]),
+    ]  # fmt: skip
+
+
+def _by_api(decided: Decided, d: int, cost: ClassCost) -> list[TrailStep]:
+    names = [
+        f"{api.product} of {api.provider}"
+        for a, api in enumerate(decided.case.offers.apis)
+        if api.demand_class == d and decided.solution.api_frac[a].max(initial=0.0) > 0
+    ]
+    served = [_item("Served by", ", ".join(names), "", "latency is the provider's, not promised")]
+    return [_step(4, served), _step(13, _cost_items(cost))]

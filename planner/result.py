@@ -1,0 +1,395 @@
+"""Plan: the answer, labelled, versioned and complete.
+
+Every report is rebuilt from it without solving and without a catalog: it carries the scenario,
+the figures used with their sources, and the solved quantities. Money in USD, nominal.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+PLAN_VERSION = 1
+
+
+class Record(BaseModel):
+    """Base of everything in a plan."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, ser_json_inf_nan="constants"
+    )
+
+
+class Period(Record):
+    """One planning period."""
+
+    label: str
+    """2027-Q1 or 2027-01."""
+    first_month: int
+    """Months from the start of the horizon, 0 for the first."""
+    months: int
+    """Length."""
+    fiscal_year: str
+    """FY2027."""
+
+
+class Block(Record):
+    """One load block."""
+
+    label: str
+    """weekday 9-12, 14-17."""
+    day: Literal["weekday", "weekend"]
+    """Day type."""
+    hours: list[float]
+    """Calendar hours in each period."""
+
+
+class ClassTraffic(Record):
+    """Demand of one class as planned."""
+
+    name: str
+    kind: Literal["online", "batch"]
+    models: list[str]
+    peak_rps: list[list[float]]
+    """[period][block]"""
+    mean_rps: list[list[float]]
+    """[period][block]"""
+    input_tokens_mean: float
+    output_tokens_mean: float
+    prefix_cache_hit_frac: float
+    """Share of input tokens that need no prefill."""
+
+
+class CandidateRow(Record):
+    """One way to serve one class, or why it cannot."""
+
+    id: str
+    """class/model/accelerator/quantization+kv/engine/tpXppYepZ/mode"""
+    demand_class: str
+    model: str
+    accelerator: str
+    quantization: str
+    kv_dtype: str
+    engine: str
+    tp: int
+    pp: int
+    ep: int
+    dp: int = 1
+    """Attention data parallel degree inside the replica."""
+    mode: str
+    gpus: int
+    """Accelerators a replica."""
+    feasible: bool
+    reason: str = ""
+    """Why it cannot serve; empty where it can."""
+    recovery_frac: float | None = None
+    """Quality kept by weights and KV cache together."""
+    weights_gb: float | None = None
+    """Weights on one accelerator, 10^9 bytes."""
+    overhead_gb: float | None = None
+    """Activations, graphs and framework on one accelerator."""
+    kv_gb: float | None = None
+    """Left for the KV cache on one accelerator."""
+    kv_tokens: float | None = None
+    """Tokens the replica's cache holds."""
+    sequences_max: float | None = None
+    """Most sequences of mean length in flight."""
+    decode_step_ms: float | None = None
+    """Step that only decodes, at the operating point."""
+    full_step_ms: float | None = None
+    """Step that carries a full prefill chunk."""
+    ttft_zero_load_ms: float | None = None
+    """TTFT at the promised percentile of lengths without any other traffic."""
+    tpot_zero_load_ms: float | None = None
+    """TPOT without any other traffic."""
+    lambda_star_rps: float | None = None
+    """Most requests a second of one replica alone with every promise kept."""
+    stability_rps: float | None = None
+    """Rate at which the queue would grow without end."""
+    rate_rps: float | None = None
+    """Slope of the pool's capacity line."""
+    offset_rps: float | None = None
+    """Offset of the pool's capacity line."""
+    binding: str = ""
+    """What limits it: ttft, tpot, kv_cache, stability, utilization_cap."""
+    simulated: bool = False
+    """Rates come from simulation, not from the formulas."""
+    output_tokens_per_s_per_gpu: float | None = None
+    """At lambda* in a large pool."""
+    usd_per_mtoken: float | None = None
+    """USD per million tokens (input + output) at full use, at the cheapest allowed way."""
+    usd_per_mtoken_way: str = ""
+    """That way: owned at hq."""
+    pruned_by: str = ""
+    """A candidate at least as good in everything; empty if kept."""
+    label: Literal["measured", "calibrated", "extrapolated"] = "calibrated"
+    """How well the performance model knows it."""
+
+
+class PoolRow(Record):
+    """One opened pool."""
+
+    candidate: str
+    """CandidateRow.id"""
+    site: str
+    replicas_peak: list[float]
+    """[period], whole"""
+    replicas: list[list[float]]
+    """[period][block] active"""
+    served_frac: list[list[float]]
+    """[period][block] of the class's traffic"""
+
+
+class FleetRow(Record):
+    """Machines of one SKU at one site by one option."""
+
+    option: Literal["owned", "colo", "reserved_1y", "reserved_3y", "on_demand"]
+    accelerator: str
+    accelerator_title: str
+    site: str
+    lot_name: str
+    """node or rack"""
+    lot_gpus: int
+    lot_kw: float
+    lots_ordered: list[float]
+    """[period] bought or signed; on demand: peak lots over the blocks"""
+    lots_in_service: list[float]
+    """[period] for use; on demand: mean over the period's hours"""
+    lots_by_block: list[list[float]]
+    """[period][block] in use on demand; else in service in every block"""
+
+
+class ApiRow(Record):
+    """Traffic sent to an API."""
+
+    demand_class: str
+    provider: str
+    product: str
+    model: str
+    served_frac: list[list[float]]
+    """[period][block]"""
+
+
+class LedgerInput(Record):
+    """A number in an input cell."""
+
+    name: str
+    """Key used by formulas: discount_rate, price_capex_gb200_hq."""
+    label: str
+    unit: str
+    value: float
+    scenario_path: str = ""
+    """finance.discount_rate, where the number is the scenario's own."""
+    source: str
+    as_of: str
+    basis: Literal["measured", "quoted", "derived", "estimated", "scenario"]
+
+
+class SourceRow(Record):
+    """Where a number comes from."""
+
+    what: str
+    value: str
+    unit: str
+    source: str
+    as_of: str
+    basis: str
+    used_in: str
+    """accelerators, prices, demand, performance, ..."""
+    stale: bool = False
+    """Older than the age at which prices warn."""
+
+
+class TrailItem(Record):
+    """One line of a sizing step."""
+
+    label: str
+    value: float | str
+    unit: str
+    note: str = ""
+
+
+class TrailStep(Record):
+    """One of the thirteen sizing steps."""
+
+    number: int
+    title: str
+    items: list[TrailItem]
+
+
+class SizingTrail(Record):
+    """Thirteen steps from workload to cost, for one class."""
+
+    demand_class: str
+    steps: list[TrailStep]
+
+
+class BindingLimit(Record):
+    """A limit that the plan uses up."""
+
+    family: str
+    """site_power, rack_space, budget, accelerator_types, ..."""
+    where: str
+    """hq, 2027-Q3"""
+    used: float
+    limit: float
+    unit: str
+
+
+class AuditLine(Record):
+    """One constraint family recomputed without a solver."""
+
+    family: str
+    rows: int
+    worst_rel: float
+    where: str
+    holds: bool
+
+
+class LatencyPoint(Record):
+    """One point of a latency-throughput curve."""
+
+    rps: float
+    """Requests a second a replica."""
+    output_tokens_per_s_per_gpu: float
+    ttft_ms: float
+    """At the promised percentile."""
+    tpot_ms: float
+    """At the promised percentile."""
+
+
+class LatencyCurve(Record):
+    """Latency against throughput of one used candidate."""
+
+    candidate: str
+    demand_class: str
+    ttft_target_ms: float | None
+    tpot_target_ms: float | None
+    operating_rps: float
+    """Planned rate a replica at the peak."""
+    points: list[LatencyPoint]
+
+
+class ClassCost(Record):
+    """What a class costs, by share of the machines it uses."""
+
+    demand_class: str
+    npv_usd: float
+    input_mtokens: float
+    """Over the horizon."""
+    output_mtokens: float
+    usd_per_mtoken: float
+    """Undiscounted cost per million tokens (input + output) over the horizon."""
+
+
+class Plan(Record):
+    """The answer."""
+
+    plan_version: Literal[1] = 1
+    tool_version: str
+    created_at: str
+    """UTC, ISO 8601."""
+    scenario: dict[str, Any]
+    """The scenario as written, every default filled in."""
+    scenario_sha256: str
+    status: Literal["optimal", "stopped"]
+    """Within the asked gap, or stopped before with this plan."""
+    gap_asked_frac: float
+    npv_usd: float
+    """Present value of all cash out: positive is cost."""
+    bound_usd: float
+    """No fleet costs less, for the lambda* that the formulas give."""
+    gap_frac: float
+    rounding_usd: float
+    """What whole numbers cost over the solver's relaxation of the same fleet."""
+    seconds: dict[str, float]
+    """Wall time by step."""
+    periods: list[Period]
+    blocks: list[Block]
+    demand: list[ClassTraffic]
+    fleet: list[FleetRow]
+    pools: list[PoolRow]
+    apis: list[ApiRow]
+    ledger_inputs: list[LedgerInput]
+    """Every number behind the cash rows."""
+    ledger_quantities: dict[str, list[float]]
+    """Solved quantities by month, horizon only, behind the cash rows; key as in finance.ledger."""
+    ledger_lines: list[dict[str, Any]]
+    """The cash rows: finance.ledger.dump(lines); numbers and formulas come from these alone."""
+    class_costs: list[ClassCost]
+    candidates: list[CandidateRow]
+    trails: list[SizingTrail]
+    curves: list[LatencyCurve]
+    binding: list[BindingLimit]
+    audit: list[AuditLine]
+    sources: list[SourceRow]
+    notes: list[str]
+    """Solved, but you should know."""
+
+
+class Attained(Record):
+    """A latency percentile in simulation, beside its promise."""
+
+    percentile: float
+    target_ms: float
+    value_ms: float
+    low_ms: float
+    """Confidence interval of 95 % over independent runs."""
+    high_ms: float
+
+
+class TestedPool(Record):
+    """One pool under one load, simulated, or named as easier than one that was."""
+
+    candidate: str
+    """CandidateRow.id"""
+    demand_class: str
+    site: str
+    period: str
+    block: str
+    condition: Literal["normal", "node_out"]
+    """All replicas up, or those of one node down and none to take over."""
+    replicas: float
+    """Active in the plan; less those of a node where one is out."""
+    rps_per_replica: float
+    verdict: Literal["kept", "broken", "exposed"]
+    """exposed: breaks only while a node is out for which the plan keeps no spare."""
+    reason: str = ""
+    """What breaks, and by how much."""
+    decided_by: str = ""
+    """Simulated load of the same candidate that is at least as hard (rate a replica no lower,
+    pool no larger) and kept, or no harder and broken; empty where this load was simulated."""
+    replicas_simulated: int = 0
+    """At most the plan's: a larger pool at the same rate a replica is never worse."""
+    requests: int = 0
+    """Counted, over all runs."""
+    ttft: Attained | None = None
+    tpot: Attained | None = None
+    throughput_rps: float | None = None
+    """Of a batch class: most that one replica finishes."""
+    utilization: float | None = None
+    """Rate over the rate at which the queue would grow without end."""
+    kv_mean_frac: float | None = None
+    """Cache in use, mean over busy time."""
+    kv_max_frac: float | None = None
+    preempted_frac: float | None = None
+    """Pre-emptions a request."""
+    refused_frac: float | None = None
+    """Requests that the cache cannot hold to their end; they count as late."""
+
+
+class Verification(Record):
+    """What simulation says of a plan's promises."""
+
+    scenario: str
+    scenario_sha256: str
+    seed: int
+    kept: bool
+    """Every promise holds with all replicas up."""
+    pools: list[TestedPool]
+    seconds: float
+    """Wall time."""
+    requests: int
+    """Simulated requests that were counted."""
+    notes: list[str]
