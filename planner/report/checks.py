@@ -1,0 +1,180 @@
+"""What must hold in a workbook: each check as a formula and as the value it has at the solve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from planner.report.ledger_view import View, terms
+from planner.report.sheet_annual import TOTAL as ANNUAL_TOTAL
+from planner.report.sheet_annual import AnnualSheet
+from planner.report.sheet_cash import NPV_NAME, CashSheet
+from planner.report.sheet_costs import CostsSheet
+from planner.report.sheet_fleet import FleetSheet
+from planner.report.sheet_inputs import InputsSheet
+from planner.report.style import CENTS, COUNT, SCIENTIFIC
+from planner.report.traffic_share import served_by_period
+from planner.result import Plan
+
+MONEY_USD, MONEY_RATIO, SHARE = 0.01, 1e-12, 1e-6
+SHARE_FORMAT = "0.000000"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The sheets that checks and the front pages read."""
+
+    plan: Plan
+    view: View
+    inputs: InputsSheet
+    costs: CostsSheet
+    cash: CashSheet
+    annual: AnnualSheet
+    fleet: FleetSheet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One line: found is within tolerance of expected, or at most that above it."""
+
+    name: str
+    note: str
+    style: str
+    found: str = ""
+    """Formula; blank where only the value is known."""
+    found_value: float
+    expected: str = ""
+    expected_value: float
+    money: bool = False
+    """Whether the tolerance is that of money."""
+    at_most: bool = False
+    when_as_solved: bool = False
+    """Only meant while the inputs are those of the solve."""
+
+    @property
+    def tolerance(self) -> float:
+        """Largest difference allowed."""
+        if self.money:
+            return max(MONEY_USD, MONEY_RATIO * abs(self.expected_value))
+        return SHARE
+
+    @property
+    def holds(self) -> bool:
+        """With the inputs of the solve."""
+        over = self.found_value - self.expected_value
+        return bool((over if self.at_most else abs(over)) <= self.tolerance)
+
+
+def checks(parts: Parts) -> list[Check]:
+    """Money adds up, demand is served, the gap and every constraint hold."""
+    return [*_money(parts), *_room(parts), *_served(parts), *_optimality(parts.plan)]
+
+
+def _money(parts: Parts) -> list[Check]:
+    view, cash, annual, costs = parts.view, parts.cash, parts.annual, parts.costs
+    total = float(view.cash_usd.sum())
+    cash_total = f"={cash.total(cash.total_row)}"
+    amounts, categories = costs.column("E", fixed=True), costs.column("B", fixed=True)
+    by_year = annual.cell(annual.total_row, ANNUAL_TOTAL)
+    present = annual.cell(annual.pv_row, ANNUAL_TOTAL)
+    solved = parts.plan.npv_usd
+    return [
+        Check(
+            name="Net present cost here = the planner's",
+            note="USD; while the inputs are those of the solve",
+            found=f"={NPV_NAME}", found_value=view.npv_usd, expected_value=solved,
+            style=CENTS, money=True, when_as_solved=True,
+        ),
+        Check(
+            name="Cash by category = cash lines of the ledger",
+            note="USD, undiscounted: no line is left out or counted twice",
+            found=cash_total, found_value=total,
+            expected=f'=SUMIFS({amounts},{categories},"<>")', expected_value=total,
+            style=CENTS, money=True,
+        ),
+        Check(
+            name="Cash by fiscal year = cash by month",
+            note="USD, undiscounted",
+            found=f"={by_year}*{annual.scale.name}", found_value=total,
+            expected=cash_total, expected_value=total, style=CENTS, money=True,
+        ),
+        Check(
+            name="Present value by fiscal year = net present cost",
+            note="USD",
+            found=f"={present}*{annual.scale.name}", found_value=view.npv_usd,
+            expected=f"={NPV_NAME}", expected_value=view.npv_usd, style=CENTS, money=True,
+        ),
+    ]  # fmt: skip
+
+
+def _room(parts: Parts) -> list[Check]:
+    """A term set longer than the months that the sheets have would lose payments."""
+    view = parts.view
+    names = sorted(terms(view.lines))
+    beyond = view.months - view.horizon_months
+    if not names or not beyond:
+        return []
+    values = {row.name: row.value for row in view.inputs}
+    addresses = ",".join(parts.inputs.addresses[name] for name in names)
+    return [
+        Check(
+            name="Every obligation ends within the months of the sheets",
+            note="months: the longest term against those after the horizon; else cost it again",
+            found=f"=MAX({addresses})",
+            found_value=max(values[name] for name in names),
+            expected_value=float(beyond),
+            style=COUNT,
+            at_most=True,
+        )
+    ]
+
+
+def _served(parts: Parts) -> list[Check]:
+    found = []
+    for name, row in parts.fleet.served.items():
+        served = served_by_period(parts.plan, name)
+        span = parts.fleet.span(row)
+        for word, function, value in (
+            ("least", "MIN", served.min()),
+            ("most", "MAX", served.max()),
+        ):
+            found.append(
+                Check(
+                    name=f"Traffic of {name} served, {word} period",
+                    note="share of requests over pools and APIs",
+                    found=f"={function}({span})",
+                    found_value=float(value),
+                    expected_value=1.0,
+                    style=SHARE_FORMAT,
+                )
+            )
+    return found
+
+
+def _optimality(plan: Plan) -> list[Check]:
+    found = []
+    if np.isfinite(plan.gap_frac):
+        found.append(
+            Check(
+                name="Optimality gap within what was asked",
+                note="(cost - bound) / cost of the whole-number plan, at the solve",
+                found_value=plan.gap_frac,
+                expected_value=plan.gap_asked_frac,
+                style="0.0000%",
+                at_most=True,
+            )
+        )
+    for line in plan.audit:
+        where = f", worst at {line.where}" if line.where else ""
+        found.append(
+            Check(
+                name=f"Constraint family {line.family}",
+                note=f"{line.rows:,} rows recomputed without the solver{where}",
+                found_value=line.worst_rel,
+                expected_value=0.0,
+                style=SCIENTIFIC,
+                at_most=True,
+            )
+        )
+    return found

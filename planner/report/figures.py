@@ -1,0 +1,185 @@
+"""A plan's figures for programs: named metrics, pandas frames, the same fleet at other prices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+from planner.errors import ScenarioError
+from planner.report.ledger_view import CAPEX, View, view
+from planner.result import ClassCost, LedgerInput, Plan, Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def metrics(plan: Plan) -> dict[str, Any]:
+    """Key figures: USD, positive is cost; shares as fractions.
+
+    Returns
+    -------
+    npv_usd, undiscounted_usd, gap_frac (None where the fleet was not optimized for the inputs),
+    capex_usd_by_fiscal_year, cost_usd_by_category (undiscounted), cost_usd_by_fiscal_year,
+    usd_per_mtoken by class.
+    """
+    seen = view(plan)
+    return {
+        "npv_usd": seen.npv_usd,
+        "undiscounted_usd": float(seen.cash_usd.sum()),
+        "gap_frac": plan.gap_frac if optimized(plan) else None,
+        "status": plan.status,
+        "capex_usd_by_fiscal_year": _by_year(seen, seen.category_usd(CAPEX)),
+        "cost_usd_by_category": {c: float(seen.category_usd(c).sum()) for c in seen.categories},
+        "cost_usd_by_fiscal_year": _by_year(seen, seen.cash_usd),
+        "usd_per_mtoken": {row.demand_class: row.usd_per_mtoken for row in plan.class_costs},
+    }
+
+
+def optimized(plan: Plan) -> bool:
+    """Whether a bound is known: a re-costed plan has none."""
+    return plan.bound_usd != float("-inf")
+
+
+def _by_year(seen: View, row: Any) -> dict[str, float]:
+    return dict(zip(seen.years, seen.by_year(row).tolist(), strict=True))
+
+
+def frames(plan: Plan) -> dict[str, pd.DataFrame]:
+    """The plan as tables: fleet, pools, apis, candidates, inputs, ledger, cash, classes, sources.
+
+    `ledger` has a row a month and a column a ledger line, `cash` a column a category; `fleet`,
+    `pools` and `apis` have a row for each period of each entry.
+    """
+    import pandas as pd  # noqa: PLC0415  (0.4 s that commands without frames need not wait)
+
+    seen = view(plan)
+    months = pd.DatetimeIndex(seen.dates, name="month")
+    cash = {category: seen.category_usd(category) for category in seen.categories}
+    present = seen.cash_usd * seen.weight
+    return {
+        "ledger": pd.DataFrame(seen.values, index=months),
+        "cash": pd.DataFrame(
+            {**cash, "total": seen.cash_usd, "present_value": present}, index=months
+        ),
+        "fleet": pd.DataFrame(_fleet(plan)),
+        "pools": pd.DataFrame(_pools(plan)),
+        "apis": pd.DataFrame(_apis(plan)),
+        "inputs": pd.DataFrame(_rows(plan.ledger_inputs)),
+        "candidates": pd.DataFrame(_rows(plan.candidates)),
+        "class_costs": pd.DataFrame(_rows(plan.class_costs)),
+        "sources": pd.DataFrame(_rows(plan.sources)),
+    }
+
+
+def _rows(records: list[Any]) -> list[dict[str, Any]]:
+    return [record.model_dump() for record in records if isinstance(record, Record)]
+
+
+def _fleet(plan: Plan) -> list[dict[str, Any]]:
+    return [
+        {
+            "option": row.option, "accelerator": row.accelerator, "site": row.site,
+            "period": period.label, "fiscal_year": period.fiscal_year,
+            "lots_ordered": row.lots_ordered[t], "lots_in_service": row.lots_in_service[t],
+            "gpus_in_service": row.lots_in_service[t] * row.lot_gpus,
+        }
+        for row in plan.fleet
+        for t, period in enumerate(plan.periods)
+    ]  # fmt: skip
+
+
+def _pools(plan: Plan) -> list[dict[str, Any]]:
+    return [
+        {
+            "candidate": row.candidate, "site": row.site, "period": period.label,
+            "block": block.label, "replicas_peak": row.replicas_peak[t],
+            "replicas": row.replicas[t][b], "served_frac": row.served_frac[t][b],
+        }
+        for row in plan.pools
+        for t, period in enumerate(plan.periods)
+        for b, block in enumerate(plan.blocks)
+    ]  # fmt: skip
+
+
+def _apis(plan: Plan) -> list[dict[str, Any]]:
+    return [
+        {
+            "demand_class": row.demand_class, "provider": row.provider, "product": row.product,
+            "period": period.label, "block": block.label, "served_frac": row.served_frac[t][b],
+        }
+        for row in plan.apis
+        for t, period in enumerate(plan.periods)
+        for b, block in enumerate(plan.blocks)
+    ]  # fmt: skip
+
+
+def recost(plan: Plan, changes: Mapping[str, float]) -> Plan:
+    """The same fleet at other inputs, by scenario path (finance.discount_rate) or input name.
+
+    The fleet was not optimized for them: the bound is -inf, the gap inf and the status stopped.
+    Costs by class are scaled with the plan's, which keeps each class's share.
+
+    Raises
+    ------
+    ScenarioError : a path that no input of this plan has; lists those that exist.
+    """
+    known = {row.scenario_path or row.name for row in plan.ledger_inputs}
+    names = {row.name for row in plan.ledger_inputs}
+    unknown = [path for path in changes if path not in known | names]
+    if unknown:
+        problems = [f"{path}: no such input; known: {', '.join(sorted(known))}" for path in unknown]
+        raise ScenarioError("changed inputs", problems)
+    inputs = [_changed(row, changes) for row in plan.ledger_inputs]
+    before = view(plan)
+    moved = plan.model_copy(update={"ledger_inputs": inputs})
+    after = view(moved)
+    what = ", ".join(f"{path} = {value:g}" for path, value in changes.items())
+    note = (
+        f"Costed again with {what}: the fleet is that of the original solve, not optimized for "
+        "these inputs; costs by class keep their shares."
+    )
+    return moved.model_copy(
+        update={
+            "npv_usd": after.npv_usd,
+            "bound_usd": float("-inf"),
+            "gap_frac": float("inf"),
+            "status": "stopped",
+            "scenario": _set(plan.scenario, changes),
+            "class_costs": [_scaled(row, before, after) for row in plan.class_costs],
+            "notes": [note, *plan.notes],
+        }
+    )
+
+
+def _changed(row: LedgerInput, changes: Mapping[str, float]) -> LedgerInput:
+    for key in (row.name, row.scenario_path):
+        if key and key in changes:
+            update = {
+                "value": float(changes[key]),
+                "basis": "scenario",
+                "source": "changed after the solve",
+            }
+            return row.model_copy(update=update)
+    return row
+
+
+def _scaled(row: ClassCost, before: View, after: View) -> ClassCost:
+    npv = after.npv_usd / before.npv_usd if before.npv_usd else 1.0
+    spent = float(before.cash_usd.sum())
+    cash = float(after.cash_usd.sum()) / spent if spent else 1.0
+    update = {"npv_usd": row.npv_usd * npv, "usd_per_mtoken": row.usd_per_mtoken * cash}
+    return row.model_copy(update=update)
+
+
+def _set(scenario: dict[str, Any], changes: Mapping[str, float]) -> dict[str, Any]:
+    """The scenario with changed paths, where it holds them as plain keys."""
+    changed = deepcopy(scenario)
+    for path, value in changes.items():
+        *folders, last = path.split(".")
+        place: Any = changed
+        for folder in folders:
+            place = place.get(folder) if isinstance(place, dict) else None
+        if isinstance(place, dict) and last in place and folders:
+            place[last] = value
+    return changed

@@ -1,0 +1,188 @@
+"""The plan's cash rows, recomputed by month: what every report prints, from one evaluation.
+
+Nothing here is stored in the plan; it follows from the plan's inputs, quantities and lines, so a
+changed input gives every report the same new numbers.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.finance import ledger
+from planner.finance.calendar import calendar_quantities
+from planner.finance.ledger import Line
+from planner.result import LedgerInput, Plan
+from planner.units import MONTHS_PER_YEAR
+
+Array = NDArray[np.float64]
+AFTER = "After horizon"
+"""Fiscal year and period of the months in which only obligations remain."""
+CAPEX = "capex"
+"""Category of purchases."""
+
+
+@dataclass(frozen=True)
+class View:
+    """Every month of the ledger. Arrays have shape (months,), money is USD, cost is positive."""
+
+    inputs: tuple[LedgerInput, ...]
+    lines: tuple[Line, ...]
+    values: dict[str, Array]
+    dates: tuple[date, ...]
+    """First day of each month."""
+    fiscal_years: tuple[str, ...]
+    """Of each month; AFTER beyond the horizon."""
+    periods: tuple[str, ...]
+    """Label of each month's period; AFTER beyond the horizon."""
+    horizon_months: int
+
+    @property
+    def months(self) -> int:
+        """Months of the horizon and of the obligations beyond it."""
+        return len(self.dates)
+
+    @property
+    def cash_lines(self) -> tuple[Line, ...]:
+        """Lines that are paid."""
+        return tuple(line for line in self.lines if line.kind == "cash")
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Categories of the cash lines, purchases first, else in order of appearance."""
+        found = dict.fromkeys(category_of(line) for line in self.cash_lines)
+        return tuple(sorted(found, key=lambda category: category != CAPEX))
+
+    @property
+    def years(self) -> tuple[str, ...]:
+        """Fiscal years in order of time."""
+        return tuple(dict.fromkeys(self.fiscal_years))
+
+    def category_usd(self, category: str) -> Array:
+        """Cash of one category by month."""
+        rows = [self.values[line.key] for line in self.cash_lines if category_of(line) == category]
+        return np.sum(rows, axis=0) if rows else np.zeros(self.months)
+
+    @property
+    def cash_usd(self) -> Array:
+        """All cash by month."""
+        rows = [self.category_usd(category) for category in self.categories]
+        return np.sum(rows, axis=0) if rows else np.zeros(self.months)
+
+    @property
+    def weight(self) -> Array:
+        """Discount factor times the share of cash that counts."""
+        return np.asarray(self.values["discount_factor"] * self.values["counted"], float)
+
+    @property
+    def npv_usd(self) -> float:
+        """Present value of all cash that counts."""
+        return float((self.cash_usd * self.weight).sum())
+
+    def by_year(self, row: Array) -> Array:
+        """Sums by fiscal year, in the order of `years`."""
+        return np.array([row[self.in_year(year)].sum() for year in self.years])
+
+    def in_year(self, year: str) -> NDArray[np.bool_]:
+        """Months of one fiscal year."""
+        return np.array([label == year for label in self.fiscal_years])
+
+
+def category_of(line: Line) -> str:
+    """Category of a cash line; blank ones are other."""
+    return line.category or "other"
+
+
+def is_firm(line: Line) -> bool:
+    """Whether cash is owed once its order is signed: purchases and commitments."""
+    words = f"{line.key} {line.category} {line.group}".lower()
+    return category_of(line) == CAPEX or "reserved" in words or "commitment" in words
+
+
+def view(plan: Plan) -> View:
+    """Evaluate the plan's ledger; months after the horizon only where obligations can fall."""
+    lines = ledger.load(plan.ledger_lines)
+    inputs = {row.name: row.value for row in plan.ledger_inputs}
+    horizon = sum(period.months for period in plan.periods)
+    whole = _view(plan, lines, _total_months(plan, lines, inputs, horizon))
+    return whole if _owes_later(whole) else _view(plan, lines, horizon)
+
+
+def _owes_later(seen: View) -> bool:
+    """Whether anything is paid after the horizon, or would be if a term were longer."""
+    return any(
+        seen.values[line.key][seen.horizon_months :].any()
+        or (is_firm(line) and category_of(line) != CAPEX and seen.values[line.key].any())
+        for line in seen.cash_lines
+    )
+
+
+def _view(plan: Plan, lines: tuple[Line, ...], total: int) -> View:
+    inputs = {row.name: row.value for row in plan.ledger_inputs}
+    horizon = sum(period.months for period in plan.periods)
+    start = str(plan.scenario["horizon"]["start"])
+    quantities = {key: _cut(row, total) for key, row in plan.ledger_quantities.items()}
+    after = [AFTER] * (total - horizon)
+    return View(
+        inputs=tuple(plan.ledger_inputs),
+        lines=lines,
+        values=ledger.evaluate(
+            lines, inputs, {**calendar_quantities(start, horizon, total), **quantities}, total
+        ),
+        dates=tuple(_dates(start, total)),
+        fiscal_years=(*_spread((p.fiscal_year, p.months) for p in plan.periods), *after),
+        periods=(*_spread((p.label, p.months) for p in plan.periods), *after),
+        horizon_months=horizon,
+    )
+
+
+def _total_months(plan: Plan, lines: Sequence[Line], inputs: dict[str, float], horizon: int) -> int:
+    """Horizon plus the longest lag: no obligation signed within it can last longer."""
+    longest = max((round(inputs[name]) for name in lags(lines) if name in inputs), default=0)
+    given = max((len(row) for row in plan.ledger_quantities.values()), default=0)
+    return max(horizon + longest, given)
+
+
+def lags(lines: Sequence[Line]) -> frozenset[str]:
+    """Names of the inputs by which lines look back."""
+    calls = (
+        node
+        for line in lines
+        if line.formula
+        for node in ast.walk(ledger.parse(line.formula))
+        if isinstance(node, ast.Call)
+    )
+    return frozenset(a.id for call in calls for a in call.args[1:] if isinstance(a, ast.Name))
+
+
+def terms(lines: Sequence[Line]) -> frozenset[str]:
+    """Names of the inputs after whose months something ends: x - lag(x, term)."""
+    ends = (
+        node.right
+        for line in lines
+        if line.formula
+        for node in ast.walk(ledger.parse(line.formula))
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub)
+    )
+    calls = (node for node in ends if isinstance(node, ast.Call))
+    return frozenset(a.id for call in calls for a in call.args[1:] if isinstance(a, ast.Name))
+
+
+def _cut(row: Sequence[float], months: int) -> Array:
+    """A row of this many months, zeros where it is shorter."""
+    return np.pad(np.asarray(row[:months], float), (0, max(0, months - len(row))))
+
+
+def _dates(start: str, months: int) -> list[date]:
+    year, month = map(int, start.split("-"))
+    steps = [month - 1 + i for i in range(months)]
+    return [date(year + s // MONTHS_PER_YEAR, s % MONTHS_PER_YEAR + 1, 1) for s in steps]
+
+
+def _spread(labels: Iterable[tuple[str, int]]) -> list[str]:
+    return [label for label, months in labels for _ in range(months)]

@@ -1,0 +1,113 @@
+"""Sheet Checks: what must hold, rolled up to one flag."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from openpyxl.formatting.rule import Rule
+from openpyxl.styles import Font, PatternFill
+from openpyxl.styles.differential import DifferentialStyle
+
+from planner.report.checks import MONEY_RATIO, MONEY_USD, SHARE, Check, Parts, checks
+from planner.report.page import Book, Page
+from planner.report.style import BAD, BAD_FILL, CENTS, GOOD, GOOD_FILL, SCIENTIFIC
+
+NAME, FOUND, EXPECTED, TOLERANCE, HOLDS, NOTE = range(1, 7)
+FLAG_ROW, STATE_ROW, LIMITS, HEAD = 3, 4, 6, 10
+GOOD_FLAG, BAD_FLAG = "All checks hold", "A check fails: see sheet Checks"
+YES_NO = '"yes";;[Red]"NO"'
+"""1 is yes. The colour is in the number format: conditional formats on these cells make
+LibreOffice 7.4 crash when it prints."""
+AS_SOLVED = "Inputs as solved"
+CHANGED = "Inputs changed since the solve: costs follow, the fleet does not"
+_TOLERANCES = (
+    ("Tolerance: money, absolute", "USD", MONEY_USD, CENTS),
+    ("Tolerance: money, relative", "ratio", MONEY_RATIO, SCIENTIFIC),
+    ("Tolerance: shares and constraints", "ratio", SHARE, SCIENTIFIC),
+)
+_COLOURS: tuple[tuple[Literal["equal", "notEqual"], str, str], ...] = (
+    ("equal", GOOD, GOOD_FILL),
+    ("notEqual", BAD, BAD_FILL),
+)
+
+
+@dataclass(frozen=True)
+class ChecksSheet:
+    """Where the flags stand, and what they say at the solve."""
+
+    flag: str
+    flag_text: str
+    state: str
+
+
+def write_checks(book: Book, parts: Parts) -> ChecksSheet:
+    """Write the sheet."""
+    page = book.page("Checks", widths=(58, 20, 20, 14, 12, 80))
+    page.heading("Checks", "Each line must hold; the flag stands on Cover and Decision too.")
+    limits = _tolerances(page)
+    rows = checks(parts)
+    page.put(HEAD, NAME, "Check", "head")
+    page.row(HEAD, FOUND, ("Found", "Expected", "Tolerance"), "head right")
+    page.row(HEAD, HOLDS, ("Holds", "What it means"), "head unit")
+    for row, check in enumerate(rows, HEAD + 1):
+        _write(page, row, check, limits, parts.inputs.changed)
+    sheet = _flags(page, rows, parts.inputs.changed)
+    page.sheet.freeze_panes = f"B{HEAD + 1}"
+    page.print_setup(titles=f"{HEAD}:{HEAD}")
+    return sheet
+
+
+def _tolerances(page: Page) -> list[str]:
+    """Addresses of the tolerances: money absolute and relative, shares."""
+    addresses = []
+    for row, (label, unit, value, style) in enumerate(_TOLERANCES, LIMITS):
+        page.put(row, NAME, label)
+        page.put(row, FOUND, value, "input", style)
+        page.put(row, EXPECTED, unit, "unit")
+        page.put(row, NOTE, "set by the planner", "note")
+        addresses.append(f"$B${row}")
+    return addresses
+
+
+def _write(page: Page, row: int, check: Check, limits: Sequence[str], changed: str) -> None:
+    page.put(row, NAME, check.name)
+    for column, formula, value in (
+        (FOUND, check.found, check.found_value),
+        (EXPECTED, check.expected, check.expected_value),
+    ):
+        if formula:
+            page.formula(row, column, formula, value, "link", number_format=check.style)
+        else:
+            page.put(row, column, value, "solved", check.style)
+    money, ratio, share = limits
+    limit = f"=MAX({money},{ratio}*ABS(C{row}))" if check.money else f"={share}"
+    page.formula(row, TOLERANCE, limit, check.tolerance, number_format=SCIENTIFIC)
+    over = f"B{row}-C{row}" if check.at_most else f"ABS(B{row}-C{row})"
+    test = f"{over}<=D{row}"
+    if check.when_as_solved:
+        test = f"OR({changed}>0,{test})"
+    page.formula(row, HOLDS, f"=IF({test},1,0)", float(check.holds), "flag", number_format=YES_NO)
+    page.put(row, NOTE, check.note, "note")
+
+
+def _flags(page: Page, rows: Sequence[Check], changed: str) -> ChecksSheet:
+    first, last = HEAD + 1, HEAD + len(rows)
+    text = GOOD_FLAG if all(check.holds for check in rows) else BAD_FLAG
+    flag = f'=IF(MIN(E{first}:E{last})=1,"{GOOD_FLAG}","{BAD_FLAG}")'
+    page.formula(FLAG_ROW, NAME, flag, text, "label bold")
+    page.formula(STATE_ROW, NAME, f'=IF({changed}=0,"{AS_SOLVED}","{CHANGED}")', AS_SOLVED, "text")
+    mark_flag(page, f"A{FLAG_ROW}", GOOD_FLAG)
+    mark_flag(page, f"A{STATE_ROW}", AS_SOLVED)
+    return ChecksSheet(page.address(FLAG_ROW, NAME), text, page.address(STATE_ROW, NAME))
+
+
+def mark_flag(page: Page, cell: str, good: str) -> None:
+    """Green where a flag's cell says `good`, red otherwise."""
+    for cell_is, color, fill in _COLOURS:
+        style = DifferentialStyle(
+            font=Font(bold=True, color=color), fill=PatternFill("solid", bgColor=fill)
+        )
+        rule = Rule(type="cellIs", operator=cell_is, formula=[f'"{good}"'], dxf=style)
+        page.sheet.conditional_formatting.add(cell, rule)

@@ -1,0 +1,129 @@
+"""Sheet Costs: the ledger by month, one formula a row, the same in every column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from planner.finance.ledger import Line
+from planner.report.cells import Grid, template
+from planner.report.ledger_view import View, category_of, is_firm
+from planner.report.page import Book, Page
+from planner.report.style import COUNT, FINE, MONEY, MONTH, money_or_count
+from planner.units import MONTHS_PER_YEAR
+
+LABEL, CATEGORY, FIRM, UNIT, TOTAL, OPEN, FIRST = range(1, 8)
+"""Columns of every monthly sheet."""
+MONTH_ROW, YEAR_ROW, PERIOD_ROW, TOP = 4, 5, 6, 7
+"""Rows of the time line on every monthly sheet, and the first row below it."""
+WIDTHS = (44, 14, 9, 13, 16, 3)
+MONTH_WIDTH = 12.5
+FIRM_WORD, USED_WORD = "firm", "as used"
+_CALENDAR_GROUP = "Calendar"
+_NOTE = (
+    "USD, nominal; cost is positive. Violet: the optimizer's quantities, values; solve again to "
+    "change them. Black: formulas, the same in every month of a row."
+)
+
+
+@dataclass(frozen=True)
+class CostsSheet:
+    """Where the ledger stands."""
+
+    title: str
+    grid: Grid
+    last_row: int
+
+    def column(self, letter: str, *, fixed: bool) -> str:
+        """All ledger rows of one column."""
+        mark = "$" if fixed else ""
+        return f"{self.title}!{mark}{letter}${TOP}:{mark}{letter}${self.last_row}"
+
+
+def write_costs(book: Book, view: View, inputs: Mapping[str, str]) -> CostsSheet:
+    """Write the sheet."""
+    page = book.page("Costs", widths=(*WIDTHS, *[MONTH_WIDTH] * view.months))
+    page.heading("Costs by month", _NOTE)
+    time_line(page, view)
+    rows = _rows(view)
+    grid = Grid(FIRST, view.months, rows["month"], rows, inputs)
+    group = None
+    for line in view.lines:
+        if _group(line) != group:
+            group = _group(line)
+            page.band(rows[line.key] - 1, 1, grid.last_column, "group")
+            page.put(rows[line.key] - 1, LABEL, group, "group")
+        _write_line(page, line, view, grid)
+    page.freeze(TOP, FIRST)
+    page.print_setup(titles=f"{MONTH_ROW}:{PERIOD_ROW}", columns="A:E", pages_wide=pages_wide(view))
+    return CostsSheet(page.sheet.title, grid, max(rows.values()))
+
+
+def time_line(page: Page, view: View) -> None:
+    """Months, fiscal years and periods, in the same columns on every monthly sheet."""
+    for row, label in ((MONTH_ROW, "Month"), (YEAR_ROW, "Fiscal year"), (PERIOD_ROW, "Period")):
+        look = "head" if row == MONTH_ROW else "subhead left"
+        page.band(row, 1, OPEN, look)
+        page.put(row, LABEL, label, look)
+    page.row(MONTH_ROW, CATEGORY, ("Category", "Owed", "Unit"), "head unit")
+    page.put(MONTH_ROW, TOTAL, "Total", "head right")
+    page.row(MONTH_ROW, FIRST, view.dates, "head right", MONTH)
+    page.row(YEAR_ROW, FIRST, view.fiscal_years, "subhead")
+    page.row(PERIOD_ROW, FIRST, view.periods, "subhead")
+
+
+def pages_wide(view: View) -> int:
+    """A year of months a page."""
+    return -(-view.months // MONTHS_PER_YEAR)
+
+
+def _group(line: Line) -> str:
+    return line.group or _CALENDAR_GROUP
+
+
+def _rows(view: View) -> dict[str, int]:
+    """Row of each line: ledger order, a heading where the group changes."""
+    rows, row, group = {}, TOP - 1, None
+    for line in view.lines:
+        if _group(line) != group:
+            row += 1 if group is None else 2
+            group = _group(line)
+        row += 1
+        rows[line.key] = row
+    return rows
+
+
+def _write_line(page: Page, line: Line, view: View, grid: Grid) -> None:
+    row, values = grid.rows[line.key], view.values[line.key]
+    style = line_format(line, values)
+    cash = line.kind == "cash"
+    page.put(row, LABEL, line.label, "label bold" if cash else "label")
+    if cash:
+        page.put(row, CATEGORY, category_of(line), "unit")
+        page.put(row, FIRM, FIRM_WORD if is_firm(line) else USED_WORD, "unit")
+        span = grid.span(row).replace("$", "")
+        page.formula(
+            row, TOTAL, f"=SUM({span})", float(values.sum()), "label bold", number_format=style
+        )
+    page.put(row, UNIT, line.unit, "unit")
+    if line.kind == "quantity":
+        page.row(row, FIRST, values.tolist(), "solved", style)
+        return
+    text = template(line.key, line.formula, grid)
+    look = "label bold" if cash else "calculation"
+    for column, (here, before), value in zip(
+        range(FIRST, grid.last_column + 1), grid.letters(), values.tolist(), strict=True
+    ):
+        page.formula(row, column, text.format(c=here, p=before), value, look, number_format=style)
+
+
+def line_format(line: Line, values: np.ndarray) -> str:
+    """Number format of a row: whole quantities without decimals."""
+    if line.unit in ("factor", "years"):
+        return FINE
+    if line.unit in ("USD", "month", "flag", "h"):
+        return MONEY if line.unit == "USD" else COUNT
+    largest = float(np.abs(values).max(initial=0.0))
+    return money_or_count(line.unit, largest, whole=bool((values == np.round(values)).all()))

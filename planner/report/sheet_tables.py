@@ -1,0 +1,162 @@
+"""Sheets that only list: Sizing trail, Candidates, Sources."""
+
+from __future__ import annotations
+
+from openpyxl.utils import get_column_letter
+
+from planner.report.page import Book
+from planner.report.style import CENTS, COUNT, PERCENT, TENTHS, TEXT
+from planner.result import CandidateRow, Plan
+
+CANDIDATES_MOST = 3000
+"""Rows on the sheet; the JSON of the plan has all."""
+
+PRINTED_MOST = 100
+"""Rows that are printed: those used and the cheapest kept come first."""
+
+CANDIDATE_COLUMNS: tuple[tuple[str, str, float, str], ...] = (
+    ("Used", "", 7, TEXT),
+    ("Class", "demand_class", 15, TEXT),
+    ("Model", "model", 22, TEXT),
+    ("Accelerator", "accelerator", 18, TEXT),
+    ("Weights", "quantization", 11, TEXT),
+    ("KV cache", "kv_dtype", 9, TEXT),
+    ("Engine", "engine", 14, TEXT),
+    ("TP", "tp", 6, COUNT),
+    ("PP", "pp", 6, COUNT),
+    ("EP", "ep", 6, COUNT),
+    ("Mode", "mode", 12, TEXT),
+    ("GPUs", "gpus", 7, COUNT),
+    ("Feasible", "feasible", 9, TEXT),
+    ("USD/Mtoken", "usd_per_mtoken", 12, CENTS),
+    ("Cheapest way", "usd_per_mtoken_way", 26, TEXT),
+    ("Rate alone, requests/s", "lambda_star_rps", 12, CENTS),
+    ("Stability, requests/s", "stability_rps", 12, CENTS),
+    ("Pool slope, requests/s", "rate_rps", 12, CENTS),
+    ("Pool offset, requests/s", "offset_rps", 12, CENTS),
+    ("Limited by", "binding", 15, TEXT),
+    ("Output tokens/s a GPU", "output_tokens_per_s_per_gpu", 13, TENTHS),
+    ("Quality kept", "recovery_frac", 9, PERCENT),
+    ("Weights, GB a GPU", "weights_gb", 11, TENTHS),
+    ("Overhead, GB a GPU", "overhead_gb", 11, TENTHS),
+    ("KV cache, GB a GPU", "kv_gb", 11, TENTHS),
+    ("KV cache, tokens", "kv_tokens", 13, COUNT),
+    ("Sequences at most", "sequences_max", 11, COUNT),
+    ("Decode step, ms", "decode_step_ms", 10, TENTHS),
+    ("Full step, ms", "full_step_ms", 10, TENTHS),
+    ("TTFT zero load, ms", "ttft_zero_load_ms", 11, TENTHS),
+    ("TPOT zero load, ms", "tpot_zero_load_ms", 11, TENTHS),
+    ("Known", "label", 13, TEXT),
+    ("Why not, or dominated by", "", 70, TEXT),
+)
+"""Heading, field, width, number format."""
+
+
+def write_trail(book: Book, plan: Plan) -> None:
+    """Thirteen steps from traffic to cost, class by class."""
+    page = book.page("Sizing trail", widths=(6, 30, 48, 22, 18, 70))
+    page.heading(
+        "Sizing trail", "Every number from traffic to cost, in the order in which it was derived."
+    )
+    page.row(4, 1, ("Step", "What", "Quantity"), "head")
+    page.put(4, 4, "Value", "head right")
+    page.row(4, 5, ("Unit", "Note"), "head unit")
+    row = 5
+    for trail in plan.trails:
+        page.band(row, 1, 6, "group")
+        page.put(row, 1, f"Class {trail.demand_class}", "group")
+        row += 1
+        for step in trail.steps:
+            page.put(row, 1, step.number, "number left", "0")
+            page.put(row, 2, step.title, "label bold")
+            for item in step.items:
+                style = _number_format(item.value)
+                look = "text right" if isinstance(item.value, str) else "solved"
+                page.put(row, 3, item.label, "label wrap")
+                page.put(row, 4, item.value, look, style)
+                page.row(row, 5, (item.unit,), "unit")
+                page.put(row, 6, item.note, "note wrap")
+                page.fit_height(row, ((item.note, 70), (item.label, 48)))
+                row += 1
+            row += 0 if step.items else 1
+        row += 1
+    page.sheet.freeze_panes = "C5"
+    page.print_setup(titles="4:4")
+
+
+def _number_format(value: float | str) -> str:
+    if isinstance(value, str):
+        return TEXT
+    size = abs(value)
+    if float(value).is_integer() or size >= 1000:
+        return COUNT
+    return CENTS if size >= 0.1 else "0.0000"
+
+
+def write_candidates(book: Book, plan: Plan) -> None:
+    """Every configuration: used, kept, dominated, refused with its reason."""
+    used = {pool.candidate for pool in plan.pools}
+    rows = sorted(plan.candidates, key=lambda row: _rank(row, used))
+    shown = rows[:CANDIDATES_MOST]
+    page = book.page("Candidates", widths=[width for _, _, width, _ in CANDIDATE_COLUMNS])
+    feasible = sum(row.feasible for row in rows)
+    left_out = f"; the first {len(shown):,} are shown" if len(shown) < len(rows) else ""
+    page.heading(
+        "Candidates",
+        f"{len(rows):,} configurations, {feasible:,} feasible, {len(used):,} used{left_out}. "
+        "Filter by any column; refused ones give their reason on the right.",
+    )
+    for column, (heading, *_, style) in enumerate(CANDIDATE_COLUMNS, 1):
+        page.put(4, column, heading, "head unit" if style == TEXT else "head right")
+    page.sheet.row_dimensions[4].height = 38
+    for number, row in enumerate(shown, 5):
+        for column, value in enumerate(candidate_cells(row, used), 1):
+            if value is None or value == "":
+                continue
+            style = CANDIDATE_COLUMNS[column - 1][3]
+            page.put(number, column, value, "text left" if style == TEXT else "text", style)
+    last = get_column_letter(len(CANDIDATE_COLUMNS))
+    page.sheet.auto_filter.ref = f"A4:{last}{4 + max(len(shown), 1)}"
+    page.sheet.print_area = f"A1:{last}{4 + min(max(len(shown), 1), PRINTED_MOST)}"
+    page.sheet.freeze_panes = "E5"
+    page.print_setup(titles="4:4", columns="A:D", pages_wide=3)
+
+
+def candidate_cells(row: CandidateRow, used: set[str]) -> list[object]:
+    """Values in the order of CANDIDATE_COLUMNS."""
+    fields: list[object] = [getattr(row, name) for _, name, *_ in CANDIDATE_COLUMNS[1:-1]]
+    fields[CANDIDATE_COLUMNS.index(_FEASIBLE) - 1] = "yes" if row.feasible else "no"
+    why_not = row.reason or (f"dominated by {row.pruned_by}" if row.pruned_by else "")
+    return ["yes" if row.id in used else "", *fields, why_not]
+
+
+_FEASIBLE = next(column for column in CANDIDATE_COLUMNS if column[1] == "feasible")
+
+
+def _rank(row: CandidateRow, used: set[str]) -> tuple[bool, bool, bool, str, float]:
+    price = row.usd_per_mtoken if row.usd_per_mtoken is not None else float("inf")
+    return (
+        row.id not in used, not row.feasible, bool(row.pruned_by), row.demand_class, price
+    )  # fmt: skip
+
+
+def write_sources(book: Book, plan: Plan) -> None:
+    """Where every number comes from."""
+    page = book.page("Sources", widths=(46, 18, 16, 12, 12, 10, 16, 100))
+    stale = sum(row.stale for row in plan.sources)
+    page.heading("Sources", f"{len(plan.sources):,} figures, {stale:,} older than their limit.")
+    headings = ("Figure", "Value", "Unit", "As of", "Basis", "Stale", "Used in", "Source")
+    page.row(4, 1, headings, "head unit")
+    page.put(4, 1, headings[0], "head")
+    page.put(4, 2, headings[1], "head right")
+    for number, row in enumerate(plan.sources, 5):
+        page.fit_height(number, ((row.what, 46), (row.source, 100)))
+        page.put(number, 1, row.what, "label wrap")
+        page.put(number, 2, row.value, "text right")
+        page.row(number, 3, (row.unit, row.as_of, row.basis), "text left")
+        page.put(number, 6, "stale" if row.stale else "", "warning")
+        page.put(number, 7, row.used_in, "text left")
+        page.put(number, 8, row.source, "wrap")
+    page.sheet.auto_filter.ref = f"A4:H{4 + max(len(plan.sources), 1)}"
+    page.sheet.freeze_panes = "B5"
+    page.print_setup(titles="4:4")

@@ -1,0 +1,74 @@
+"""How much of each class's traffic each pool and API serves, and how full the pools are."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.result import CandidateRow, ClassTraffic, Plan, PoolRow
+
+Array = NDArray[np.float64]
+
+
+def volume_weights(plan: Plan, traffic: ClassTraffic) -> Array:
+    """Share of a class's requests that falls in each block, shape (periods, blocks).
+
+    A batch class's served shares count against the mean rate of their day type, so its weight is
+    that mean times the block's hours.
+    """
+    hours = np.array([block.hours for block in plan.blocks]).T
+    mean_rps = np.array(traffic.mean_rps, float)
+    if traffic.kind == "batch":
+        for day in ("weekday", "weekend"):
+            here = np.array([block.day == day for block in plan.blocks])
+            if here.any():
+                in_day = hours[:, here]
+                mean = (mean_rps[:, here] * in_day).sum(axis=1) / in_day.sum(axis=1)
+                mean_rps[:, here] = mean[:, None]
+    volume = mean_rps * hours
+    total = volume.sum(axis=1, keepdims=True)
+    return np.asarray(np.divide(volume, total, out=np.zeros_like(volume), where=total > 0))
+
+
+def share_by_period(plan: Plan, traffic: ClassTraffic, served_frac: list[list[float]]) -> Array:
+    """Share of a class's requests that a pool or API serves, shape (periods,)."""
+    return np.asarray((np.array(served_frac) * volume_weights(plan, traffic)).sum(axis=1))
+
+
+def fullness(pool: PoolRow, candidate: CandidateRow, traffic: ClassTraffic) -> Array:
+    """Peak load over SLO capacity in the fullest block, shape (periods,); 0 where closed.
+
+    Capacity is rate x active replicas - offset; batch has no peak, its mean rate is the load.
+    """
+    replicas = np.array(pool.replicas)
+    peak = np.array(traffic.mean_rps if traffic.kind == "batch" else traffic.peak_rps)
+    load = np.array(pool.served_frac) * peak
+    capacity = (candidate.rate_rps or 0.0) * replicas - (candidate.offset_rps or 0.0)
+    full = np.where(capacity > 0, capacity, np.nan)
+    ratio = np.where(load > 0, load / full, 0.0)
+    return np.asarray(ratio.max(axis=1))
+
+
+def served_parts(plan: Plan, demand_class: str) -> list[tuple[str, list[list[float]]]]:
+    """Pools and APIs that may serve a class: label and served share [period][block]."""
+    classes = {row.id: row.demand_class for row in plan.candidates}
+    pools = [
+        (f"{pool.candidate}, {pool.site}", pool.served_frac)
+        for pool in plan.pools
+        if classes.get(pool.candidate) == demand_class
+    ]
+    apis = [
+        (f"{api.product}, API", api.served_frac)
+        for api in plan.apis
+        if api.demand_class == demand_class
+    ]
+    return pools + apis
+
+
+def served_by_period(plan: Plan, demand_class: str) -> Array:
+    """Share of a class's requests that is served at all, shape (periods,); 1 where all is."""
+    traffic = next(row for row in plan.demand if row.name == demand_class)
+    total = np.zeros(len(plan.periods))
+    for _, served in served_parts(plan, demand_class):
+        total = total + share_by_period(plan, traffic, served)
+    return total

@@ -1,0 +1,81 @@
+"""The few words that several reports share."""
+
+from __future__ import annotations
+
+from planner.result import FleetRow, Plan
+
+OPTIONS = {
+    "owned": "owned",
+    "colo": "owned, in colocation",
+    "reserved_1y": "reserved 1 year",
+    "reserved_3y": "reserved 3 years",
+    "on_demand": "on demand",
+}
+_LEAST_GAP = 0.0001
+"""Nothing is said to be nearer than this: two digits of a percent."""
+
+
+def machine(row: FleetRow) -> str:
+    """GB200 NVL72, owned, hq."""
+    return f"{row.accelerator_title}, {OPTIONS[row.option]}, {row.site}"
+
+
+def plural(count: float, noun: str) -> str:
+    """Count and noun.
+
+    Examples
+    --------
+    >>> plural(1, "rack"), plural(12, "node")
+    ('1 rack', '12 nodes')
+    """
+    return f"{count:,.0f} {noun}" + ("" if round(count) == 1 else "s")
+
+
+def gap_text(plan: Plan) -> str:
+    """How far the plan can be from the cheapest fleet."""
+    if plan.bound_usd == float("-inf"):
+        return "not optimized for these inputs"
+    reached = f"within {max(plan.gap_frac, _LEAST_GAP):.2%} of the cheapest possible"
+    return reached if plan.status == "optimal" else f"stopped early, {reached}"
+
+
+def asks(plan: Plan) -> list[str]:
+    """What is to be approved, a clause for each machine and API."""
+    found = [clause for row in plan.fleet if (clause := _ask(plan, row))]
+    for api in plan.apis:
+        share = max((max(blocks) for blocks in api.served_frac), default=0.0)
+        if share > 0:
+            found.append(
+                f"send up to {share:.0%} of {api.demand_class} to {api.provider} ({api.model})"
+            )
+    return found
+
+
+def _ask(plan: Plan, row: FleetRow) -> str:
+    ordered = [(n, p.label) for n, p in zip(row.lots_ordered, plan.periods, strict=True) if n > 0]
+    if not ordered:
+        return ""
+    what = f"{row.accelerator_title} at {row.site}"
+    if row.option == "on_demand":
+        most = max(n for n, _ in ordered)
+        return f"rent up to {plural(most, row.lot_name)} {what} on demand"
+    verb = "buy" if row.option in ("owned", "colo") else f"sign ({OPTIONS[row.option]})"
+    orders = ", ".join(f"{n:,.0f} in {label}" for n, label in ordered[:3])
+    more = f" and {len(ordered) - 3} later orders" if len(ordered) > 3 else ""
+    total = plural(sum(n for n, _ in ordered), row.lot_name)
+    return f"{verb} {total} {what}: {orders}{more}"
+
+
+def quality_of_data(plan: Plan) -> list[str]:
+    """Old figures by name, and how many are estimates; empty where all is fresh and quoted."""
+    stale = [row.what for row in plan.sources if row.stale]
+    estimates = sum(row.basis == "estimated" for row in plan.sources)
+    found = []
+    if stale:
+        more = f" and {len(stale) - 3} more" if len(stale) > 3 else ""
+        found.append(f"older than prices may be: {'; '.join(stale[:3])}{more}")
+    if estimates:
+        found.append(
+            f"{plural(estimates, 'figure')} estimated, not quoted: see the list of sources"
+        )
+    return found

@@ -1,0 +1,65 @@
+"""The workbook: optimizer results as values, everything after them as live formulas."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from planner.files.output import atomic_path
+from planner.report.checks import Parts
+from planner.report.ledger_view import view
+from planner.report.page import Book, clean
+from planner.report.sheet_annual import write_annual
+from planner.report.sheet_cash import write_cash
+from planner.report.sheet_checks import write_checks
+from planner.report.sheet_costs import write_costs
+from planner.report.sheet_cover import SHEETS, write_cover
+from planner.report.sheet_decision import write_decision
+from planner.report.sheet_fleet import write_fleet
+from planner.report.sheet_inputs import write_inputs
+from planner.report.sheet_latency import write_latency
+from planner.report.sheet_tables import write_candidates, write_sources, write_trail
+from planner.result import Plan
+
+FUNCTIONS = frozenset({"ABS", "AND", "IF", "INDEX", "MAX", "MIN", "OR", "SUM", "SUMIFS"})
+"""Functions that formulas may use: the same in every spreadsheet program and version."""
+
+
+def write_workbook(plan: Plan, path: Path) -> None:
+    """Write the plan's workbook; an existing file is replaced only by a complete one."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(workbook_bytes(plan))
+
+
+def workbook_bytes(plan: Plan) -> bytes:
+    """The workbook file."""
+    book, seen = Book(), view(plan)
+    inputs = write_inputs(book, seen)
+    costs = write_costs(book, seen, inputs.addresses)
+    cash = write_cash(book, seen, costs)
+    annual = write_annual(book, seen, cash)
+    fleet = write_fleet(book, plan)
+    parts = Parts(plan, seen, inputs, costs, cash, annual, fleet)
+    checks = write_checks(book, parts)
+    write_decision(book, parts, checks)
+    write_trail(book, plan)
+    write_latency(book, plan)
+    write_candidates(book, plan)
+    write_sources(book, plan)
+    write_cover(book, plan, checks)
+    _finish(book, plan)
+    return book.to_bytes()
+
+
+def _finish(book: Book, plan: Plan) -> None:
+    """Reading order, properties, recalculation on load."""
+    workbook = book.workbook
+    for wanted, title in enumerate(("Cover", *SHEETS)):
+        workbook.move_sheet(title, wanted - workbook.sheetnames.index(title))
+    workbook.active = 0
+    for sheet in workbook.worksheets:
+        sheet.sheet_view.tabSelected = sheet.title == "Cover"
+    workbook.calculation.fullCalcOnLoad = True
+    workbook.properties.title = clean(str(plan.scenario.get("title", "")))
+    workbook.properties.creator = f"inference-fleet-planner {plan.tool_version}"
+    workbook.properties.created = datetime.fromisoformat(plan.created_at).replace(tzinfo=None)

@@ -1,0 +1,171 @@
+"""Two spreadsheet engines recompute the shipped workbook: IronCalc and LibreOffice.
+
+The values in the file come from the ledger in numpy; both engines start from the formulas.
+"""
+
+import re
+import shutil
+import subprocess
+import zipfile
+from datetime import date, datetime
+from io import BytesIO
+
+import ironcalc
+import openpyxl
+import pytest
+
+from planner.report import recost
+from planner.report.workbook import workbook_bytes, write_workbook
+from tests.plan_fixture import small_plan
+
+EPOCH = date(1899, 12, 30)
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    path = tmp_path_factory.mktemp("workbook") / "plan.xlsx"
+    write_workbook(small_plan(), path)
+    return path
+
+
+def number(value):
+    if isinstance(value, datetime):
+        return (value.date() - EPOCH).days
+    return value
+
+
+def agrees(found, cached) -> bool:
+    if isinstance(cached, str):
+        return found == cached
+    return abs(found - cached) <= max(0.01, 1e-9 * abs(cached)) if cached != 0 else (
+        abs(found) <= 1e-6
+    )  # fmt: skip
+
+
+def compare(model, formulas, values) -> tuple[int, list[tuple[str, str, object, object]]]:
+    """Number of formulas compared, and those on which the engine disagrees with the cache."""
+    count, wrong = 0, []
+    for position, sheet in enumerate(formulas.worksheets):
+        for row in sheet.iter_rows():
+            for cell in row:
+                if cell.data_type != "f":
+                    continue
+                count += 1
+                cached = number(values[sheet.title][cell.coordinate].value)
+                found = model.get_cell_value(position, cell.row, cell.column)
+                if not agrees(found, cached):
+                    wrong.append((sheet.title, cell.coordinate, found, cached))
+    return count, wrong
+
+
+def test_ironcalc_agrees_with_every_value(shipped):
+    model = ironcalc.load_from_xlsx(str(shipped), "en", "UTC")
+    model.evaluate()
+    formulas = openpyxl.load_workbook(shipped)
+    values = openpyxl.load_workbook(shipped, data_only=True)
+    count, wrong = compare(model, formulas, values)
+    assert count > 2000
+    assert wrong == []
+
+
+def input_cell(book, name: str) -> tuple[int, int, int]:
+    sheet = book["Inputs"]
+    row = next(cell.row for cell in sheet["B"] if cell.value == name)
+    return book.sheetnames.index("Inputs"), row, 3
+
+
+CHANGES = [
+    {"discount_rate": 0.12},
+    {"discount_timing": 0.0},
+    {"tail_value_frac": 0.0},
+    {"capex_gb200": 3_650_000.0},
+    {"power_hq": 0.13, "power_growth": -0.02},
+    {"decline_year": 0.45, "selling_frac": 0.0},
+    {"reserved_h100": 2.35, "rental_growth": 0.15},
+    {"api_price_out": 9.0},
+    {"term_1y": 6.0},
+    {"lead_gb200": 0.0},
+    {"lead_gb200": 11.0},
+]
+
+
+@pytest.mark.parametrize("changes", CHANGES, ids=str)
+def test_changed_inputs_move_the_sheet_as_they_move_the_plan(shipped, changes):
+    book = openpyxl.load_workbook(shipped)
+    model = ironcalc.load_from_xlsx(str(shipped), "en", "UTC")
+    for name, value in changes.items():
+        model.set_user_input(*input_cell(book, name), repr(value))
+    model.evaluate()
+    again = recost(small_plan(), changes)
+    assert abs(again.npv_usd - small_plan().npv_usd) > 100
+    cash = book.sheetnames.index("Cash")
+    row = next(c.row for c in book["Cash"]["A"] if str(c.value).startswith("Present value of"))
+    found = model.get_cell_value(cash, row, 5)
+    assert found == pytest.approx(again.npv_usd, abs=0.01, rel=1e-9)
+    cover = book.sheetnames.index("Cover")
+    assert model.get_cell_value(cover, 5, 2) == "All checks hold"
+    assert str(model.get_cell_value(cover, 5, 3)).startswith("Inputs changed since the solve")
+
+
+def test_a_term_longer_than_the_sheets_raises_the_flag(shipped):
+    # 24 months after the last signing reach beyond the 12 months that the sheets have.
+    book = openpyxl.load_workbook(shipped)
+    model = ironcalc.load_from_xlsx(str(shipped), "en", "UTC")
+    model.set_user_input(*input_cell(book, "term_1y"), "24")
+    model.evaluate()
+    cover = book.sheetnames.index("Cover")
+    assert model.get_cell_value(cover, 5, 2) == "A check fails: see sheet Checks"
+
+
+def test_every_value_after_a_change_equals_the_workbook_of_that_plan(shipped):
+    changes = {"discount_rate": 0.1, "capex_growth": 0.05, "pue_hq": 1.5}
+    book = openpyxl.load_workbook(shipped)
+    model = ironcalc.load_from_xlsx(str(shipped), "en", "UTC")
+    for name, value in changes.items():
+        model.set_user_input(*input_cell(book, name), repr(value))
+    model.evaluate()
+    raw = BytesIO(workbook_bytes(recost(small_plan(), changes)))
+    values = openpyxl.load_workbook(raw, data_only=True)
+    for title in ("Costs", "Cash", "Annual"):
+        sheet = book[title]
+        position = book.sheetnames.index(title)
+        for row in sheet.iter_rows():
+            for cell in row:
+                if cell.data_type == "f":
+                    cached = number(values[title][cell.coordinate].value)
+                    found = model.get_cell_value(position, cell.row, cell.column)
+                    assert agrees(found, cached), (title, cell.coordinate, found, cached)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("soffice") is None, reason="LibreOffice is not installed")
+def test_libreoffice_agrees_with_every_value(shipped, tmp_path):
+    # LibreOffice trusts stored values, so it gets the file without them.
+    bare = tmp_path / "bare.xlsx"
+    with zipfile.ZipFile(shipped) as old, zipfile.ZipFile(bare, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name.startswith("xl/worksheets/"):
+                content = re.sub(rb'(?: t="(?:str|b)")?><f>(.*?)</f><v>[^<]*</v>',
+                                 rb"><f>\1</f><v/>", content)  # fmt: skip
+            new.writestr(name, content)
+    profile = f"-env:UserInstallation=file://{tmp_path / 'profile'}"
+    subprocess.run(
+        ["soffice", profile, "--headless", "--convert-to", "xlsx:Calc MS Excel 2007 XML",
+         "--outdir", str(tmp_path / "out"), str(bare)],
+        check=True, capture_output=True, timeout=120,
+    )  # fmt: skip
+    formulas = openpyxl.load_workbook(shipped)
+    values = openpyxl.load_workbook(shipped, data_only=True)
+    recalculated = openpyxl.load_workbook(tmp_path / "out" / "bare.xlsx", data_only=True)
+    count = 0
+    for sheet in formulas.worksheets:
+        for row in sheet.iter_rows():
+            for cell in row:
+                if cell.data_type != "f":
+                    continue
+                count += 1
+                cached = number(values[sheet.title][cell.coordinate].value)
+                found = number(recalculated[sheet.title][cell.coordinate].value)
+                assert agrees(found, cached), (sheet.title, cell.coordinate, found, cached)
+    assert count > 2000
