@@ -1,0 +1,1 @@
+"""Discrete-event simulation of replicas and pools, iteration by iteration; numbers only."""

@@ -1,0 +1,156 @@
+"""What a simulated pool remembers: its replicas and the requests in flight, as records.
+
+Requests live in numbered slots. A slot is queued at a replica (linked by `after`), then running
+(linked in order of admission by `earlier` and `later`); a running one that decodes is in the
+replica's heap, ordered by the step in which it ends. All sequences that decode gain one token a
+step, so a step costs the same whatever their number.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.perf.replica import Replica
+
+Array = NDArray[np.float64]
+Whole = NDArray[np.int64]
+Records = NDArray[np.void]
+
+NONE = -1
+"""No slot."""
+
+REPLICA = np.dtype(
+    [
+        ("now", np.float64),  # its last step ends here; it may lie ahead of the pool's clock
+        ("up_again", np.float64),  # out of service until then
+        ("step", np.int64),
+        ("decoding", np.int64),  # sequences
+        ("running", np.int64),  # sequences that hold cache
+        ("queued", np.int64),  # requests without cache
+        ("read", np.int64),  # tokens that a decode step reads
+        ("held", np.int64),  # tokens of the cache in use or reserved
+        ("pending", np.int64),  # prompt tokens to compute
+        ("last_chunk", np.int64),  # prompt tokens of the step that ends at `now`
+        ("first", np.int64),  # queue
+        ("last", np.int64),
+        ("newest", np.int64),  # running
+        ("partial", np.int64),  # running, prompt not finished: at most one, and the newest
+        ("busy_s", np.float64),
+        ("held_s", np.float64),  # integral of `held`
+        ("decoding_s", np.float64),  # integral of `decoding`
+        ("most_held", np.int64),
+        ("preempted", np.int64),
+        ("steps", np.int64),
+    ]
+)
+
+REQUEST = np.dtype(
+    [
+        ("arrived", np.float64),
+        ("first_token", np.float64),
+        ("prompt", np.int64),
+        ("answer", np.int64),
+        ("hit", np.int64),  # prompt tokens found in the prefix cache
+        ("made", np.int64),  # answer tokens at the last (re)start of decode
+        ("base", np.int64),  # tokens to hold before decode
+        ("done", np.int64),  # of them, computed or found
+        ("began", np.int64),  # step after which decode started
+        ("ends", np.int64),  # step in which it ends
+        ("place", np.int64),  # in the heap, NONE while it does not decode
+        ("after", np.int64),
+        ("earlier", np.int64),
+        ("later", np.int64),
+        ("counted", np.int64),  # 1 if statistics count it
+    ]
+)
+
+
+class Numbers(NamedTuple):
+    """The step-time numbers of one replica, see `planner.perf.replica`."""
+
+    overhead_s: float
+    prefill_step_s: float
+    weights_s: float
+    token_s: float
+    sequence_s: float
+    kv_token_s: float
+    prefill_context_s: float
+    budget: int
+    sequences_max: int
+    kv_tokens: int
+
+
+def numbers_of(replica: Replica, candidate: int = 0) -> Numbers:
+    """One candidate's numbers; no more sequences than tokens fit into a step.
+
+    Raises
+    ------
+    ValueError
+        Where a number is not finite or a capacity is below 1.
+    """
+    row = {name: float(np.atleast_1d(values)[candidate]) for name, values in vars(replica).items()}
+    if not all(np.isfinite(value) for value in row.values()):
+        raise ValueError(f"a replica's numbers must be finite, got {row}")
+    budget = int(row.pop("budget_tokens"))
+    sequences = min(int(row.pop("sequences_max")), budget)
+    cache = int(row.pop("kv_tokens"))
+    if min(budget, sequences, cache) < 1:
+        raise ValueError(f"budget {budget}, sequences {sequences}, cache {cache}: nothing runs")
+    return Numbers(**row, budget=budget, sequences_max=sequences, kv_tokens=cache)
+
+
+class World(NamedTuple):
+    """A pool of equal replicas and everything in flight."""
+
+    replicas: Records
+    """(replicas,) of REPLICA"""
+    requests: Records
+    """(slots,) of REQUEST"""
+    heaps: Whole
+    """(replicas, sequences): slots that decode, a heap by `ends`"""
+    free: Whole
+    """(slots + 1,): slots not in use, and last their number"""
+    ready: Whole
+    """(sequences,): scratch of one step"""
+    ttft: Whole
+    """(bins,): requests counted by time to first token, see `statistics`"""
+    tpot: Whole
+    """(bins,): by time per output token"""
+    finished: Whole
+    """(1,)"""
+
+
+def new_world(numbers: Numbers, *, replicas: int, slots: int, bins: int) -> World:
+    """An idle pool."""
+    pool = np.zeros(replicas, REPLICA)
+    for name in ("first", "last", "newest", "partial"):
+        pool[name] = NONE
+    return World(
+        replicas=pool,
+        requests=np.zeros(slots, REQUEST),
+        heaps=np.zeros((replicas, numbers.sequences_max), np.int64),
+        free=np.append(np.arange(slots), slots),
+        ready=np.zeros(numbers.sequences_max, np.int64),
+        ttft=np.zeros(bins, np.int64),
+        tpot=np.zeros(bins, np.int64),
+        finished=np.zeros(1, np.int64),
+    )
+
+
+def more_slots(world: World, least: int) -> World:
+    """The same world with at least so many free slots."""
+    free = int(world.free[-1])
+    if free >= least:
+        return world
+    old = world.requests.size
+    new = max(2 * old, old + least)
+    slots = np.concatenate([world.free[:free], np.arange(old, new)])
+    requests = np.zeros(new, REQUEST)
+    requests[:old] = world.requests
+    grown = np.zeros(new + 1, np.int64)
+    grown[: slots.size] = slots
+    grown[-1] = slots.size
+    return world._replace(requests=requests, free=grown)

@@ -1,0 +1,1 @@
+"""A plan's promises, tried in simulation: what to try, the trials, the verdicts."""

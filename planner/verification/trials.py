@@ -1,0 +1,126 @@
+"""Trials: one load, simulated until its promise is decided."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+
+from planner.candidates.subject import Subject
+from planner.result import Attained
+from planner.schema.demand import Batch, Online, Slo
+from planner.simulate.pool import Pool, Run, joined, simulate
+from planner.simulate.statistics import Estimate
+from planner.units import MILLI
+from planner.verification.loads import POOL_MAX, Load
+
+COUNT_LEAST, COUNT_EACH = 20_000, 600
+"""Requests counted in a batch: at least, and for each replica."""
+BATCHES = 4
+WORKERS = os.cpu_count() or 1
+ROUNDS = 3
+"""A percentile whose interval holds the target is simulated again, each time twice as long."""
+POOL_LAST = 128
+"""Replicas simulated of a pool that breaks its promise with `POOL_MAX`, if it has so many."""
+BATCH_REQUESTS = 20_000
+"""Backlog from which the throughput of a batch class is measured."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What simulation says of one load."""
+
+    load: Load
+    reason: str
+    """Empty where the promise is kept."""
+    replicas: int = 0
+    run: Run | None = None
+    throughput_rps: float | None = None
+    ttft: Attained | None = None
+    tpot: Attained | None = None
+
+
+def trial(subject: Subject, load: Load, *, seed: int) -> Trial:
+    """Simulate a load; a large pool is tried with more replicas before it is found wanting."""
+    if load.down:
+        return Trial(load, "no replica is left")
+    if isinstance(subject.demand, Batch):
+        return _throughput(subject, load, seed)
+    found = _latency(subject, subject.demand, load, min(load.whole, POOL_MAX), seed)
+    if found.reason and load.whole > POOL_MAX:
+        return _latency(subject, subject.demand, load, min(load.whole, POOL_LAST), seed)
+    return found
+
+
+def _throughput(subject: Subject, load: Load, seed: int) -> Trial:
+    """A replica that always has work must finish at least what it is asked."""
+    pool = Pool(subject.numbers)
+    run = simulate(
+        pool,
+        subject.requests,
+        rate_rps=math.inf,
+        count=BATCH_REQUESTS,
+        batches=2,
+        seed=seed,
+        workers=WORKERS,
+    )
+    most = float((run.finished / run.drained_s).mean())
+    reason = ""
+    if most < load.rps_each:
+        reason = f"finishes {most:.4g} of {load.rps_each:.4g} requests/s"
+    if run.refused.any():
+        share = run.refused.sum() / run.arrived.sum()
+        reason = reason or (f"refuses {share:.2%} of requests" if share > 0.01 else "")
+    return Trial(load, reason, 1, run, throughput_rps=most)
+
+
+def _latency(subject: Subject, demand: Online, load: Load, replicas: int, seed: int) -> Trial:
+    slo, runs = demand.slo, list[Run]()
+    for round_ in range(ROUNDS):
+        more = simulate(
+            Pool(subject.numbers, replicas),
+            subject.requests,
+            rate_rps=load.rps_each * replicas,
+            arrival_cv=demand.arrival_cv,
+            count=max(COUNT_LEAST, COUNT_EACH * replicas),
+            batches=BATCHES << max(round_ - 1, 0),
+            seed=seed + round_,
+            workers=WORKERS,
+        )
+        runs.append(more)
+        run = joined(runs)
+        attained = _attained(run, slo, subject.request_s)
+        if not any(a is not None and a.low_ms <= a.target_ms <= a.high_ms for a in attained):
+            break
+    return Trial(load, _broken(*attained), replicas, run, None, *attained)
+
+
+def _attained(run: Run, slo: Slo, request_s: float) -> tuple[Attained, Attained | None]:
+    ttft = run.ttft_s(slo.ttft_percentile)
+    tpot = run.tpot_s(slo.tpot_percentile)
+    return (
+        _figure(ttft, request_s, slo.ttft_percentile, slo.ttft_ms),
+        None if math.isnan(tpot.value) else _figure(tpot, 0.0, slo.tpot_percentile, slo.tpot_ms),
+    )
+
+
+def _figure(found: Estimate, more_s: float, percentile: float, target_ms: float) -> Attained:
+    value, low, high = ((x + more_s) / MILLI for x in (found.value, found.low, found.high))
+    return Attained(
+        percentile=percentile, target_ms=target_ms, value_ms=value, low_ms=low, high_ms=high
+    )
+
+
+def _broken(ttft: Attained, tpot: Attained | None) -> str:
+    late = [
+        f"{name} p{found.percentile * 100:g} {_ms(found.value_ms)} ms "
+        f"({_ms(found.low_ms)} to {_ms(found.high_ms)}), promised {_ms(found.target_ms)}"
+        for name, found in (("TTFT", ttft), ("TPOT", tpot))
+        if found is not None and found.value_ms > found.target_ms
+    ]
+    return "; ".join(late)
+
+
+def _ms(value: float) -> str:
+    """Three digits at least: 33.3, 1,234."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
