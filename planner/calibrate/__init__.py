@@ -1,0 +1,1 @@
+"""Calibrate: measured points of real serving systems, read, scored and fitted."""
