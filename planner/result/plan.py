@@ -8,17 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from planner.result.record import Record
 
 PLAN_VERSION = 1
-
-
-class Record(BaseModel):
-    """Base of everything in a plan."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, ser_json_inf_nan="constants"
-    )
 
 
 class Period(Record):
