@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,8 +31,8 @@ from planner.units import MILLI
 if TYPE_CHECKING:
     from planner.optimize.highs import Progress as SolverProgress
 
-REFINE_ROUNDS = 8
-"""Most times that rates are simulated and the plan is solved again."""
+REFINE_ROUNDS = 12
+"""Most times that rates are simulated and the program is solved again."""
 
 Progress = Callable[[str, float, "float | None"], None]
 """step, seconds since the start, gap where there is one"""
@@ -43,7 +44,7 @@ def solve(
     catalog: Catalog | None = None,
     gap: float = 1e-3,
     time_limit_s: float = 300.0,
-    refine: bool = False,
+    refine: bool = True,
     progress: Progress | None = None,
 ) -> Plan:
     """Cheapest fleet for a scenario, proven within `gap`.
@@ -53,7 +54,8 @@ def solve(
     catalog : rows to plan with; the packaged ones if not given.
     gap : (cost - bound) / cost at which the search ends.
     time_limit_s : wall time of the search.
-    refine : simulate the rates of the candidates used and solve again, until all used are.
+    refine : simulate the rates of what a plan leans on, until all it uses are; what was
+        simulated before is remembered in the user's cache. False plans on formulas alone.
     progress : told about every step, and the gap while solving.
 
     Raises
@@ -64,39 +66,96 @@ def solve(
     """
     clock = _Clock(progress)
     question = case(scenario, catalog or load_catalog(), clock)
-    answer, formulaic = _solved(question, clock, gap, time_limit_s)
-    for _ in range(REFINE_ROUNDS if refine else 0):
-        if not formulaic:
+    if refine:
+        return _refined(question, clock, gap, time_limit_s)
+    return _answer(_optimized(question, question, clock, gap, time_limit_s), clock, gap)
+
+
+def _refined(question: Case, clock: _Clock, gap: float, time_limit_s: float) -> Plan:
+    """Plan on simulated rates alone, cheapest even if the formulas err by their margin elsewhere.
+
+    What was leaned on before, by the same question, is simulated at once.
+    """
+    from planner.candidates import refine  # brings the compiler, half a second
+    from planner.files import cache
+
+    key = refine.question_key(question)
+    known = cache.recalled(key)
+    places = [int(i) for i in known or ()]
+    if known is None:
+        question, places = _leaned_on(question, clock, time_limit_s)
+    else:
+        clock.step("simulate")
+        question = refine.refined(question, places, clock.detail)
+    for _ in range(REFINE_ROUNDS):
+        decided = _optimized(question, refine.optimistic(question), clock, gap, time_limit_s)
+        more = _formulaic(question, [decided.axes.kept[c] for c, _ in decided.used_pools])
+        if not more:
+            cache.keep(key, places)
+            return _answer(decided, clock, gap)
+        more = refine.challengers(question, more)
+        places += more
+        clock.step("simulate")
+        question = refine.refined(question, more, clock.detail)
+    bound_usd = decided.solution.bound_usd
+    last = _answer(_optimized(question, question, clock, gap, time_limit_s), clock, gap)
+    return last.model_copy(
+        update={"bound_usd": bound_usd, "gap_frac": 1 - bound_usd / last.npv_usd}
+    )
+
+
+def _leaned_on(question: Case, clock: _Clock, time_limit_s: float) -> tuple[Case, list[int]]:
+    """Simulate what the relaxation uses until all of it is simulated; the case and which."""
+    from planner.candidates import refine
+    from planner.optimize.solve import serving_in_relaxation
+
+    places: list[int] = []
+    for _ in range(REFINE_ROUNDS):
+        clock.step("relax")
+        problem, axes = build(refine.optimistic(question))
+        serving = serving_in_relaxation(problem, time_limit_s=time_limit_s)
+        more = _formulaic(question, [axes.kept[c] for c in serving])
+        if not more:
             break
-        from planner.candidates.refine import refined  # brings the compiler, half a second
+        more = refine.challengers(question, more)
+        places += more
+        clock.step("simulate")
+        question = refine.refined(question, more, clock.detail)
+    return question, places
 
-        question = refined(question, formulaic, clock.step)
-        answer, formulaic = _solved(question, clock, gap, time_limit_s)
-    return answer
+
+def _formulaic(question: Case, used: Sequence[int]) -> list[int]:
+    """Used positions of online classes whose rates are the formulas'."""
+    online = [isinstance(demand, Online) for demand in question.scenario.demand]
+    return question.table.formulaic(sorted(set(used)), online)
 
 
-def _solved(
-    question: Case, clock: _Clock, gap: float, time_limit_s: float
-) -> tuple[Plan, list[int]]:
-    """Plan of a case, and the candidates it uses whose rates are the formulas'."""
+def _optimized(
+    question: Case, seen: Case, clock: _Clock, gap: float, time_limit_s: float
+) -> Decided:
+    """Cheapest fleet with the rates of `seen`; reports show the question's."""
     clock.step("assemble")
-    problem, axes = build(question)
-    from planner.optimize import audit, explain  # Pyomo takes half a second to import
-    from planner.optimize.solve import optimize
+    problem, axes = build(seen)
+    from planner.optimize.solve import optimize  # Pyomo takes half a second to import
 
     clock.step("solve")
     solution = optimize(problem, gap=gap, time_limit_s=time_limit_s, progress=clock.solving)
+    shown = replace(question.table, pruned_by=seen.table.pruned_by)
+    return Decided(replace(question, table=shown), problem, axes, solution)
+
+
+def _answer(decided: Decided, clock: _Clock, gap: float) -> Plan:
+    """The plan of what was decided, audited."""
+    from planner.optimize import audit, explain
+
     clock.step("report")
-    audited = audit.audit(problem, solution)
+    problem, solution = decided.problem, decided.solution
     binding = limits_in_use(
         [(b.family, b.labels, b.used, b.limit, b.unit) for b in explain.binding(problem, solution)]
     )
-    decided = Decided(question, problem, axes, solution)
     seconds = {**clock.seconds(), **{f"solver {k}": v for k, v in solution.seconds.items()}}
-    answer = plan(decided, gap_asked_frac=gap, audit=audited, binding=binding, seconds=seconds)
-    used = sorted({axes.kept[c] for c, _ in decided.used_pools})
-    online = [isinstance(demand, Online) for demand in question.scenario.demand]
-    return answer, question.table.formulaic(used, online)
+    audited = audit.audit(problem, solution)
+    return plan(decided, gap_asked_frac=gap, audit=audited, binding=binding, seconds=seconds)
 
 
 def case(scenario: Scenario, catalog: Catalog, clock: _Clock | None = None) -> Case:
@@ -192,6 +251,11 @@ class _Clock:
         self._marks.append((name, time.perf_counter()))
         if self._progress is not None:
             self._progress(name, time.perf_counter() - self._start, None)
+
+    def detail(self, text: str) -> None:
+        """What a step is at."""
+        if self._progress is not None:
+            self._progress(text, time.perf_counter() - self._start, None)
 
     def solving(self, now: SolverProgress) -> None:
         """The solver reports."""

@@ -157,13 +157,14 @@ def _about_rates(decided: Decided) -> Iterator[str]:
         return
     if online and all(table.simulated[i] for i in online):
         yield (
-            "Rates of every pool used are simulated; the gap is proven for these and the "
-            "formulas' rates of all others."
+            "Rates of every pool used are simulated; the gap is proven against all others at "
+            "the most that simulation may give them."
         )
     else:
         yield (
-            "Rates are the formulas' lambda*: the gap is proven for them; planner verify simulates "
-            "this fleet, planner solve --refine plans on simulated rates."
+            "Rates are the formulas' lambda*, not simulated: the gap is proven for them alone; "
+            "planner verify simulates this fleet, planner solve without --no-refine plans on "
+            "simulated rates."
         )
 
 

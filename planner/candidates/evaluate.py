@@ -349,7 +349,7 @@ def _table(draft: _Draft, scenario: Scenario, traffic: Traffic) -> Table:
         pool_rps=draft.pool_rps,
         replica=draft.replica,
         lengths=traffic.lengths,
-        simulated=np.zeros(len(draft.configs), bool),
+        simulated_ratio=np.full(len(draft.configs), np.nan),
         **draft.column,
     )
     return replace(table, pruned_by=pruned(table))

@@ -67,8 +67,13 @@ class Table:
     """NaN rows where refused."""
     lengths: tuple[Lengths, ...]
     """(classes,)"""
-    simulated: NDArray[np.bool_]
-    """Whether rates come from simulation, not from the formulas."""
+    simulated_ratio: Array
+    """Rate in simulation / by the formulas, of a large pool; NaN where not simulated."""
+
+    @property
+    def simulated(self) -> NDArray[np.bool_]:
+        """Whether rates come from simulation, not from the formulas."""
+        return ~np.isnan(self.simulated_ratio)
 
     @property
     def feasible(self) -> NDArray[np.bool_]:

@@ -26,7 +26,11 @@ SECONDS = click.FloatRange(min=1)
 @click.option("-o", "--out", "outputs", type=OUTPUT, multiple=True, help="Report, .xlsx or .json.")
 @click.option("--gap", type=GAP, default=0.001, show_default=True, help="Stop this near optimal.")
 @click.option("--time-limit-s", type=SECONDS, default=300.0, show_default=True, help="Solver time.")
-@click.option("--refine", is_flag=True, help="Simulate the rates of what is used; solve again.")
+@click.option(
+    "--refine/--no-refine",
+    default=True,
+    help="Simulate the rates of what a plan leans on (default), or plan on formulas alone.",
+)
 @catalog_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @json_option

@@ -20,25 +20,35 @@ def key_of(*parts: object) -> str:
 
 
 def remembered(key: str, compute: Callable[[], Sequence[float]]) -> tuple[float, ...]:
-    """Numbers kept under a key; computed and kept where there are none.
+    """Numbers kept under a key; computed and kept where there are none."""
+    known = recalled(key)
+    if known is not None:
+        return known
+    values = tuple(compute())
+    keep(key, values)
+    return values
 
-    A file that cannot be read counts as missing, and a folder that cannot be written is left as
-    it is: the cache saves time and decides nothing.
-    """
-    path = results_folder() / f"{key}.json"
+
+def recalled(key: str) -> tuple[float, ...] | None:
+    """Numbers kept under a key; a file that cannot be read counts as missing."""
     try:
-        return tuple(float(x) for x in json.loads(path.read_text(encoding="ascii")))
+        text = (results_folder() / f"{key}.json").read_text(encoding="ascii")
+        return tuple(float(x) for x in json.loads(text))
     except (OSError, ValueError, TypeError):
-        values = tuple(compute())
+        return None
+
+
+def keep(key: str, values: Sequence[float]) -> None:
+    """Keep numbers under a key, where the folder can be written: the cache decides nothing."""
+    path = results_folder() / f"{key}.json"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
         with os.fdopen(handle, "w", encoding="ascii") as file:
-            json.dump(values, file)
+            json.dump(tuple(values), file)
         Path(name).replace(path)
     except OSError:
-        return values
-    return values
+        return
 
 
 def results_folder() -> Path:

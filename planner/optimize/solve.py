@@ -21,7 +21,7 @@ from planner.optimize import capacity, explain, objective, racks, sets
 from planner.optimize.audit import require
 from planner.optimize.build import build
 from planner.optimize.highs import HighsSession, Outcome, Progress
-from planner.optimize.start import first_plan, later
+from planner.optimize.start import SERVES, first_plan, later
 from planner.problem import Array, Flags, Problem, Solution
 
 GAP_FOR_THE_PROGRAM_FRAC = 0.9
@@ -76,6 +76,21 @@ def optimize(
     x = replace(x, seconds=seconds, status="optimal" if x.gap_frac <= gap else "stopped")
     require(p, x)
     return x
+
+
+def serving_in_relaxation(p: Problem, *, time_limit_s: float) -> tuple[int, ...]:
+    """Candidates that serve where nothing must be whole; none where that has no answer in time.
+
+    What a plan will lean on, in a fraction of the time of finding the plan.
+    """
+    if explain.unservable(p):
+        return ()
+    built, _ = _built(p)
+    linear = built.session.solve_relaxed(time_limit_s)
+    if linear.values is None:
+        return ()
+    served = _array(built, linear.values, built.m.served, p.pools.energy_usd.shape)
+    return tuple(np.flatnonzero((served > SERVES).any(axis=(1, 2, 3))).tolist())
 
 
 def _built(p: Problem) -> tuple[_Built, dict[str, float]]:

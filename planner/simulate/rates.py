@@ -20,9 +20,11 @@ RATE_RTOL = 0.004
 """Width at which a bisection ends, as a share of the rate."""
 GROWTH = 1.25
 """Factor by which a bracket is widened, and by which that factor grows."""
+GROWTH_NEAR = 1.02
+"""The same from another batch's rate."""
 LEAST_FRAC = 0.005
 """Share of the guess below which no rate is tried."""
-COUNT_LEAST, COUNT_EACH = 20_000, 1500
+COUNT_LEAST, COUNT_EACH = 20_000, 500
 """Requests counted in a batch: at least, and for each replica."""
 
 
@@ -66,7 +68,7 @@ def refined_rate(
     guess_rps : of one replica, where the search begins: the formulas' rate.
     limit_rps : of one replica, none above is tried: the stability limit.
     arrival_cv : of the pool's stream.
-    count : requests of each batch that are counted; 1,500 a replica, at least 20,000.
+    count : requests of each batch that are counted; 500 a replica, at least 20,000.
 
     Returns
     -------
@@ -82,7 +84,7 @@ def refined_rate(
     seeds = np.random.SeedSequence(seed).generate_state(batches, np.uint32).tolist()
     size = counted_requests(pool) if count is None else count
 
-    def largest(own: int) -> float:
+    def largest(own: int, guess: float, growth: float) -> float:
         def holds(rate_rps: float) -> bool:
             run = simulate(
                 pool, requests, rate_rps=rate_rps * pool.replicas, arrival_cv=arrival_cv,
@@ -90,16 +92,19 @@ def refined_rate(
             )  # fmt: skip
             return promise.kept_by(run)
 
-        return _largest(holds, min(guess_rps, limit_rps), limit_rps)
+        return _largest(holds, min(guess, limit_rps), limit_rps, growth)
 
-    rates = np.array([largest(own) for own in seeds])
+    # Batches differ by a few percent: the first one's rate is where the others begin.
+    first = largest(seeds[0], guess_rps, GROWTH)
+    near = first if first > 0 else guess_rps
+    rates = np.array([first, *(largest(own, near, GROWTH_NEAR) for own in seeds[1:])])
     return estimate(float(rates.mean()), rates)
 
 
-def _largest(holds: Callable[[float], bool], guess: float, limit: float) -> float:
+def _largest(holds: Callable[[float], bool], guess: float, limit: float, growth: float) -> float:
     """Bisection between a rate that holds and one that does not, found from a guess."""
     low, high = 0.0, limit
-    rate, step = guess, GROWTH
+    rate, step = guess, growth
     while rate >= LEAST_FRAC * guess:
         if holds(rate):
             low = rate
@@ -111,7 +116,7 @@ def _largest(holds: Callable[[float], bool], guess: float, limit: float) -> floa
             if low > 0:
                 break
             rate /= step
-        step *= GROWTH
+        step *= growth
     if low == limit:
         return limit
     while low > 0 and high - low > RATE_RTOL * high:
