@@ -22,7 +22,7 @@ def curves(decided: Decided) -> list[LatencyCurve]:
     found = []
     for c, s in seen.items():
         demand = decided.case.scenario.demand[int(decided.problem.pools.class_of[c])]
-        known = decided.case.table.labels[decided.axes.kept[c]] != "measured"
+        known = decided.case.table.configurations[decided.axes.kept[c]].measured_rps is None
         if isinstance(demand, Online) and known:
             found.append(_curve(decided, c, s, demand))
     return found

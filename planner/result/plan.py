@@ -103,6 +103,19 @@ class CandidateRow(Record):
     """Slope of the pool's capacity line."""
     offset_rps: float | None = None
     """Offset of the pool's capacity line."""
+    rate_low_rps: float | None = None
+    """The slope if steps take as long as the slow end of the error band."""
+    rate_high_rps: float | None = None
+    """The slope if steps take as long as the fast end."""
+    correction_ratio: float | None = None
+    """Step time by measurements of one's own over the performance model's; 1 without any."""
+    band_low_frac: float | None = None
+    """80 % of measurements in cross-validation lie between this and the next, as factors on the
+    step time; common to all candidates of a model on an accelerator."""
+    band_high_frac: float | None = None
+    """The slow end."""
+    planned_frac: float | None = None
+    """Factor on the step time that the plan takes: planning.plan_at of the band."""
     binding: str = ""
     """What limits it: ttft, tpot, kv_cache, stability, utilization_cap."""
     simulated: bool = False
@@ -116,7 +129,13 @@ class CandidateRow(Record):
     pruned_by: str = ""
     """A candidate at least as good in everything; empty if kept."""
     label: Literal["measured", "calibrated", "extrapolated"] = "calibrated"
-    """How well the performance model knows it."""
+    """How well it is known: the model on this accelerator was measured; the accelerator's family
+    and precision were fitted; or a coefficient was borrowed from another."""
+
+    @property
+    def rate_stated(self) -> bool:
+        """Whether its rate is the scenario's serving table's and nothing was predicted."""
+        return self.mode == "measured"
 
 
 class PoolRow(Record):
