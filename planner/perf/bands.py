@@ -187,6 +187,18 @@ def spread(low: Array | float, high: Array | float) -> Array:
     return np.asarray(np.log(np.asarray(high) / np.asarray(low)) / (2 * _tail_score()))
 
 
+def band_ends(deviation: float) -> tuple[float, float]:
+    """Low and high factor of a band around 1 with this spread of logarithms.
+
+    Examples
+    --------
+    >>> [round(end, 4) for end in band_ends(0.1423)]
+    [0.8333, 1.2001]
+    """
+    side = float(np.exp(deviation * _tail_score()))
+    return 1 / side, side
+
+
 def own_power(calibration: Mapping[str, float], *, moe: Flags, low: Array, high: Array) -> Array:
     """Power of the packaged band that is as wide as a band of one's own; NaN where that is NaN.
 
