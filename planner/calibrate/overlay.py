@@ -25,6 +25,7 @@ from planner.calibrate.points import OPEN, Point, Refused, read_points, with_che
 from planner.calibrate.score import Score, score
 from planner.errors import ScenarioError
 from planner.perf.bands import band_ends, spread
+from planner.schema.base import Basis
 from planner.schema.catalog import Catalog, Correction, correction_name
 
 FILE = "corrections.yaml"
@@ -216,7 +217,7 @@ def _plain(centre: Mapping[Group, float]) -> dict[str, Correction]:
         correction_name(*group): Correction(
             accelerator=group[0], model=group[1], engine=group[2], time_ratio=float(np.exp(value)),
             band_low_frac=0.9, band_high_frac=1.1, points=1, source="being fitted",
-            as_of=date.min, basis="measured",
+            as_of=date.min, basis=Basis.measured,
         )
         for group, value in centre.items()
     }  # fmt: skip
@@ -233,7 +234,7 @@ def _found(
         accelerator=group[0], model=group[1], engine=group[2],
         time_ratio=_rounded(float(np.exp(centre))), band_low_frac=_rounded(low),
         band_high_frac=_rounded(high), points=len(scores), source=source,
-        as_of=_latest([s.point.groups["date"] for s in scores], today), basis="measured",
+        as_of=_latest([s.point.groups["date"] for s in scores], today), basis=Basis.measured,
         note=f"median of measured over predicted {ratio:.3f}, scatter {scatter_of(logs):.3f} (log)",
     )  # fmt: skip
     return Found(row, ratio, scatter_of(logs))

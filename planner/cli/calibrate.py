@@ -9,6 +9,7 @@ from planner.cli.lazy import LazyEntries
 ENTRIES = {
     "import": "planner.cli.calibrate_import",
     "overlay": "planner.cli.calibrate_overlay",
+    "device": "planner.cli.calibrate_device",
     "fit": "planner.cli.calibrate_fit",
 }
 """Subcommand -> module whose `command` it is."""
@@ -25,6 +26,7 @@ def command() -> None:
     Example:
         planner calibrate import run.json --hardware H100-SXM-80GB --engine vLLM \\
             --weight-precision fp8 --tp 4 -o points.csv
+        planner calibrate device -o my_rows/
         planner calibrate overlay points.csv -o my_rows/
         planner solve chat_8b --catalog my_rows/
 

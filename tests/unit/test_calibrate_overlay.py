@@ -1,4 +1,4 @@
-"""Own measurements as an overlay: a slower device is planned slower, from the command to the plan."""
+"""Own measurements as an overlay: a slower device is planned slower, from command to plan."""
 
 import csv
 import json
