@@ -1,20 +1,20 @@
 """Variants solved in a second process while the main solve runs in this one.
 
-The process is started afresh (spawn), everywhere: a copy of this one (fork) would inherit the
-solver's threads dead. A plain process rather than a pool of concurrent.futures, whose workers
-cannot be ended from outside before Python 3.14. It leaves Ctrl-C to this process, sends each
-answer when it has it, and ends with this process in whatever way this one ends.
+The process starts afresh: a copy of this one (fork) would inherit the solver's threads dead. It
+is a plain interpreter rather than a worker of concurrent.futures: that would import the caller's
+main program again, and could not be ended from outside before Python 3.14. Tasks go in and
+answers come out as pickles, each when it is there. Ctrl-C reaches only this process; the other
+ends with it in whatever way this one ends, because its input closes.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
+import json
+import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
-from multiprocessing import connection
-from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Self
 
@@ -24,6 +24,10 @@ from planner.alternatives.variants import Variant
 
 Task = tuple[Variant, str]
 """A variant and the fingerprint of what it follows from."""
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from planner.alternatives.worker import main; main()"
+)
 
 
 class Beside:
@@ -31,14 +35,18 @@ class Beside:
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self._tasks, self._found = list(tasks), list[Answered]()
-        world = multiprocessing.get_context("spawn")
-        self._receiver, sender = world.Pipe(duplex=False)
-        self._process = world.Process(target=_work, args=(self._tasks, sender), daemon=True)
-        self._process.start()
-        sender.close()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _START, json.dumps(sys.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # what goes wrong there is done, and told, here
+            start_new_session=True,
+        )
+        self._talk = threading.Thread(target=self._exchange, daemon=True)
+        self._talk.start()
 
     @property
-    def process_id(self) -> int | None:
+    def process_id(self) -> int:
         """Of the second process."""
         return self._process.pid
 
@@ -56,48 +64,38 @@ class Beside:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._process.terminate()
-        self._process.join()
-        self._receiver.close()
+        self._process.kill()
+        self._process.wait()
+        self._talk.join()
 
     def answers(self, *, wait: bool) -> list[Answered]:
         """Answers in the order of the tasks; without `wait` those that are there already.
 
-        Ctrl-C ends the waiting. Where the process could not work (a program that starts it
-        while it is itself imported), the rest is solved in this one.
+        Ctrl-C ends the waiting. What the other process could not do is done in this one.
         """
+        if not wait:
+            return list(self._found)
         try:
-            while len(self._found) < len(self._tasks) and self._next(wait):
-                pass
-            for variant, key in self._tasks[len(self._found) :] if wait else ():
+            self._talk.join()
+            for variant, key in self._tasks[len(self._found) :]:
                 self._found.append(answered(variant, key, gap=GAP_FRAC, limit_s=TIME_LIMIT_S))
         except KeyboardInterrupt:
-            return self._found
-        return self._found
+            return list(self._found)
+        return list(self._found)
 
-    def _next(self, wait: bool) -> bool:
-        """Take one answer; False where there is none, or none any more."""
-        if not wait and not self._receiver.poll():
-            return False
+    def _exchange(self) -> None:
+        """Send the tasks, take the answers; ends when the other process does.
+
+        The pipe in stays open until then: its end tells the other that this one has gone.
+        """
+        into, out = self._process.stdin, self._process.stdout
+        assert into is not None
+        assert out is not None
         try:
-            self._found.append(self._receiver.recv())
-        except EOFError:
-            return False
-        return True
-
-
-def _work(tasks: Sequence[Task], sender: Connection) -> None:
-    """In the second process: solve one after the other."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    for variant, key in tasks:
-        sender.send(answered(variant, key, gap=GAP_FRAC, limit_s=TIME_LIMIT_S))
-    sender.close()
-
-
-def _end_with_parent() -> None:
-    """A parent that is killed cleans nothing up; its end wakes this thread."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    connection.wait([parent.sentinel])
-    os._exit(1)
+            with into, out:
+                pickle.dump((self._tasks, GAP_FRAC, TIME_LIMIT_S), into)
+                into.flush()
+                while len(self._found) < len(self._tasks):
+                    self._found.append(pickle.load(out))
+        except (BrokenPipeError, EOFError, pickle.UnpicklingError):
+            return
