@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.alternatives import bands
 from planner.alternatives.attach import with_options
 from planner.alternatives.beside import Beside
 from planner.alternatives.kept import fingerprint
 from planner.alternatives.outcome import GAP_FRAC, TIME_LIMIT_S
-from planner.alternatives.variants import standard
+from planner.alternatives.variants import STANDARD, standard
 from planner.answer import unit_price
 from planner.answer.decided import Decided
 from planner.answer.plan import limits_in_use, plan
@@ -100,9 +101,9 @@ def _answered(
 
 
 def _beside(question: Case) -> Beside:
-    """The standard options at work in another process."""
+    """The standard options and the sides of the error band at work in another process."""
     key = fingerprint(question, gap=GAP_FRAC, limit_s=TIME_LIMIT_S)
-    return Beside([(variant, key) for variant in standard(question)])
+    return Beside([(variant, key) for variant in (*standard(question), *bands.variants(question))])
 
 
 def _compared(answer: Plan, others: Beside, clock: _Clock) -> Plan:
@@ -110,7 +111,9 @@ def _compared(answer: Plan, others: Beside, clock: _Clock) -> Plan:
     clock.step("options")
     found = others.answers(wait=answer.status == "optimal")
     seconds = {**answer.seconds, **clock.seconds()}
-    return with_options(answer, found, others.asked).model_copy(update={"seconds": seconds})
+    compared = with_options(answer, found[: len(STANDARD)], len(STANDARD))
+    banded = bands.with_band_costs(compared, found[len(STANDARD) :])
+    return banded.model_copy(update={"seconds": seconds})
 
 
 def _solved(

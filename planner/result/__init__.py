@@ -1,5 +1,6 @@
 """The plan, a plain value: what was decided, at what price, from which figures."""
 
+from planner.result.bands import BandCost, BandCosts
 from planner.result.fleet import ApiRow, FleetRow
 from planner.result.options import OptionRow, OptionStatus
 from planner.result.plan import (
@@ -31,6 +32,8 @@ __all__ = [
     "ApiRow",
     "Attained",
     "AuditLine",
+    "BandCost",
+    "BandCosts",
     "BindingLimit",
     "Block",
     "CandidateRow",

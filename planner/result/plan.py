@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from planner.result.bands import BandCosts
 from planner.result.fleet import ApiRow, FleetRow
 from planner.result.options import OptionRow
 from planner.result.record import Record
@@ -311,6 +312,8 @@ class Plan(Record):
     sources: list[SourceRow]
     notes: list[str]
     """Solved, but you should know."""
+    band_costs: BandCosts | None = None
+    """What the performance model's error costs, where options were asked for."""
     options: list[OptionRow] = Field(default_factory=list)
     """The plan first, then what it is compared with; empty where nothing was compared."""
 
