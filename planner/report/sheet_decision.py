@@ -232,6 +232,7 @@ def _band(writer: _Decision, row: int) -> int:
     if costs is None:
         return row - 1
     writer.section(row, "What the error of the performance model costs")
+    writer.page.band(row + 1, LABEL, writer.last, "head")
     row = band_costs.write_band_costs(writer.page, costs, scale, row + 1)
     writer.text(row, band_costs.words(costs, scale), "note")
     return row + 1

@@ -243,6 +243,12 @@ class LatencyPoint(Record):
     """At the promised percentile."""
     tpot_ms: float
     """At the promised percentile."""
+    ttft_slow_ms: float | None = None
+    """With steps at the slow end of the error band; None where nothing is steady then."""
+    ttft_fast_ms: float | None = None
+    """With steps at the fast end."""
+    tpot_slow_ms: float | None = None
+    tpot_fast_ms: float | None = None
 
 
 class LatencyCurve(Record):
