@@ -5,11 +5,18 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.alternatives import bands
+from planner.alternatives.attach import with_options
+from planner.alternatives.beside import Beside
+from planner.alternatives.kept import fingerprint
+from planner.alternatives.outcome import GAP_FRAC, TIME_LIMIT_S
+from planner.alternatives.variants import STANDARD, standard
 from planner.answer import unit_price
 from planner.answer.decided import Decided
 from planner.answer.plan import limits_in_use, plan
@@ -45,6 +52,7 @@ def solve(
     gap: float = 1e-3,
     time_limit_s: float = 300.0,
     refine: bool = True,
+    options: bool = False,
     progress: Progress | None = None,
 ) -> Plan:
     """Cheapest fleet for a scenario, proven within `gap`.
@@ -56,6 +64,8 @@ def solve(
     time_limit_s : wall time of the search.
     refine : simulate the rates of what a plan leans on, until all it uses are; what was
         simulated before is remembered in the user's cache. False plans on formulas alone.
+    options : compare it with all on demand, all reserved, all owned, API only and nothing, each
+        solved to 1 % in a second process meanwhile; answers are kept in the user's cache.
     progress : told about every step, and the gap while solving.
 
     Raises
@@ -66,50 +76,41 @@ def solve(
     """
     clock = _Clock(progress)
     question = case(scenario, catalog or load_catalog(), clock)
+    leaned_on = _LeanedOn()
     if refine:
-        return _refined(question, clock, gap, time_limit_s)
-    return _answer(_optimized(question, question, clock, gap, time_limit_s), clock, gap)
+        question, leaned_on = _prepared(question, clock, time_limit_s)
+    with _beside(question) if options else nullcontext() as others:
+        if refine:
+            answer = _refined(question, leaned_on, clock, gap, time_limit_s)
+        else:
+            answer = _answer(_optimized(question, question, clock, gap, time_limit_s), clock, gap)
+        return answer if others is None else _compared(answer, others, clock)
 
 
-def _refined(question: Case, clock: _Clock, gap: float, time_limit_s: float) -> Plan:
-    """Plan on simulated rates alone, cheapest even if the formulas err by their margin elsewhere.
+@dataclass(frozen=True)
+class _LeanedOn:
+    """Positions of the table whose rates are simulated, and where the cache keeps them."""
 
-    What was leaned on before, by the same question, is simulated at once.
+    key: str = ""
+    places: tuple[int, ...] = ()
+
+
+def _prepared(question: Case, clock: _Clock, time_limit_s: float) -> tuple[Case, _LeanedOn]:
+    """The case with simulated rates of what a plan will lean on, and what that is.
+
+    What the same question leaned on before is simulated at once; else what the relaxation uses,
+    until all of it is simulated.
     """
     from planner.candidates import refine  # brings the compiler, half a second
     from planner.files import cache
+    from planner.optimize.solve import serving_in_relaxation
 
     key = refine.question_key(question)
     known = cache.recalled(key)
-    places = [int(i) for i in known or ()]
-    if known is None:
-        question, places = _leaned_on(question, clock, time_limit_s)
-    else:
-        clock.step("simulate")
-        question = refine.refined(question, places, clock.detail)
-    for _ in range(REFINE_ROUNDS):
-        decided = _optimized(question, refine.optimistic(question), clock, gap, time_limit_s)
-        more = _formulaic(question, [decided.axes.kept[c] for c, _ in decided.used_pools])
-        if not more:
-            cache.keep(key, places)
-            return _answer(decided, clock, gap)
-        more = refine.challengers(question, more)
-        places += more
-        clock.step("simulate")
-        question = refine.refined(question, more, clock.detail)
-    bound_usd = decided.solution.bound_usd
-    last = _answer(_optimized(question, question, clock, gap, time_limit_s), clock, gap)
-    return last.model_copy(
-        update={"bound_usd": bound_usd, "gap_frac": 1 - bound_usd / last.npv_usd}
-    )
-
-
-def _leaned_on(question: Case, clock: _Clock, time_limit_s: float) -> tuple[Case, list[int]]:
-    """Simulate what the relaxation uses until all of it is simulated; the case and which."""
-    from planner.candidates import refine
-    from planner.optimize.solve import serving_in_relaxation
-
-    places: list[int] = []
+    if known is not None:
+        places = tuple(int(i) for i in known)
+        return _simulated(question, places, clock), _LeanedOn(key, places)
+    places = ()
     for _ in range(REFINE_ROUNDS):
         clock.step("relax")
         problem, axes = build(refine.optimistic(question))
@@ -118,10 +119,63 @@ def _leaned_on(question: Case, clock: _Clock, time_limit_s: float) -> tuple[Case
         if not more:
             break
         more = refine.challengers(question, more)
-        places += more
-        clock.step("simulate")
-        question = refine.refined(question, more, clock.detail)
-    return question, places
+        places += tuple(more)
+        question = _simulated(question, more, clock)
+    return question, _LeanedOn(key, places)
+
+
+def _simulated(question: Case, places: Sequence[int], clock: _Clock) -> Case:
+    from planner.candidates import refine
+
+    clock.step("simulate")
+    return refine.refined(question, places, clock.detail)
+
+
+def _refined(
+    question: Case, leaned_on: _LeanedOn, clock: _Clock, gap: float, time_limit_s: float
+) -> Plan:
+    """Plan on simulated rates alone, cheapest even if formulas err by their margin elsewhere."""
+    from planner.candidates import refine
+    from planner.files import cache
+
+    places = leaned_on.places
+    for _ in range(REFINE_ROUNDS):
+        decided = _optimized(question, refine.optimistic(question), clock, gap, time_limit_s)
+        more = _formulaic(question, [decided.axes.kept[c] for c, _ in decided.used_pools])
+        if not more:
+            cache.keep(leaned_on.key, places)
+            return _answer(decided, clock, gap)
+        more = refine.challengers(question, more)
+        places += tuple(more)
+        question = _simulated(question, more, clock)
+    bound_usd = decided.solution.bound_usd
+    last = _answer(_optimized(question, question, clock, gap, time_limit_s), clock, gap)
+    return last.model_copy(
+        update={"bound_usd": bound_usd, "gap_frac": 1 - bound_usd / last.npv_usd}
+    )
+
+
+def _beside(question: Case) -> Beside:
+    """The standard options and the sides of the error band at work in another process.
+
+    At the rates of the plan that they are compared with, as far as those are simulated.
+    """
+    if question.table.simulated.any():
+        from planner.candidates import refine
+
+        question = refine.settled(question)
+    key = fingerprint(question, gap=GAP_FRAC, limit_s=TIME_LIMIT_S)
+    return Beside([(variant, key) for variant in (*standard(question), *bands.variants(question))])
+
+
+def _compared(answer: Plan, others: Beside, clock: _Clock) -> Plan:
+    """The plan with its options; one that stopped early waits for none."""
+    clock.step("options")
+    found = others.answers(wait=answer.status == "optimal")
+    seconds = {**answer.seconds, **clock.seconds()}
+    compared = with_options(answer, found[: len(STANDARD)], len(STANDARD))
+    banded = bands.with_band_costs(compared, found[len(STANDARD) :])
+    return banded.model_copy(update={"seconds": seconds})
 
 
 def _formulaic(question: Case, used: Sequence[int]) -> list[int]:

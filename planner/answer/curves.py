@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from planner.answer.decided import Decided
-from planner.perf.curve import latency_curve
+from planner.perf import curve as model
+from planner.perf.replica import slowed
 from planner.perf.steps import take
 from planner.result import LatencyCurve, LatencyPoint
 from planner.schema.demand import Online
@@ -22,7 +23,7 @@ def curves(decided: Decided) -> list[LatencyCurve]:
     found = []
     for c, s in seen.items():
         demand = decided.case.scenario.demand[int(decided.problem.pools.class_of[c])]
-        known = decided.case.table.labels[decided.axes.kept[c]] != "measured"
+        known = decided.case.table.configurations[decided.axes.kept[c]].measured_rps is None
         if isinstance(demand, Online) and known:
             found.append(_curve(decided, c, s, demand))
     return found
@@ -31,22 +32,31 @@ def curves(decided: Decided) -> list[LatencyCurve]:
 def _curve(decided: Decided, c: int, s: int, demand: Online) -> LatencyCurve:
     i, table = decided.axes.kept[c], decided.case.table
     config, slo = table.configurations[i], demand.slo
-    replicas = float(max(decided.solution.replicas_peak[c, s].max(), 1.0))
-    curve = latency_curve(
-        take(table.replica, np.array([i])),
-        table.lengths[config.demand_class],
-        ttft_percentile=slo.ttft_percentile,
-        tpot_percentile=slo.tpot_percentile,
-        arrival_cv=demand.arrival_cv,
-        replicas=replicas,
-        points=POINTS,
+    replica, lengths = take(table.replica, np.array([i])), table.lengths[config.demand_class]
+    promise = {
+        "ttft_percentile": slo.ttft_percentile,
+        "tpot_percentile": slo.tpot_percentile,
+        "arrival_cv": demand.arrival_cv,
+        "replicas": float(max(decided.solution.replicas_peak[c, s].max(), 1.0)),
+    }
+    curve = model.latency_curve(replica, lengths, **promise, points=POINTS)
+    slow, fast = (
+        model.latencies_at(
+            slowed(replica, end[i] / table.planned_frac[i]), lengths, curve.rate_rps, **promise
+        )
+        for end in (table.band_high_frac, table.band_low_frac)
     )
+    outside = float(table.request_s[i])
     points = [
         LatencyPoint(
             rps=float(curve.rate_rps[0, k]),
             output_tokens_per_s_per_gpu=float(curve.output_tokens_per_s[0, k]) / config.gpus,
-            ttft_ms=float(curve.ttft_s[0, k] + table.request_s[i]) / MILLI,
+            ttft_ms=float(curve.ttft_s[0, k] + outside) / MILLI,
             tpot_ms=float(curve.tpot_s[0, k]) / MILLI,
+            ttft_slow_ms=_ms(slow.ttft_s[0, k] + outside),
+            ttft_fast_ms=_ms(fast.ttft_s[0, k] + outside),
+            tpot_slow_ms=_ms(slow.tpot_s[0, k]),
+            tpot_fast_ms=_ms(fast.tpot_s[0, k]),
         )
         for k in range(POINTS)
         if np.isfinite(curve.ttft_s[0, k]) and np.isfinite(curve.tpot_s[0, k])
@@ -59,6 +69,10 @@ def _curve(decided: Decided, c: int, s: int, demand: Online) -> LatencyCurve:
         operating_rps=_operating_rps(decided, c, s),
         points=points,
     )
+
+
+def _ms(seconds: float) -> float | None:
+    return float(seconds) / MILLI if np.isfinite(seconds) else None
 
 
 def _operating_rps(decided: Decided, c: int, s: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 
 from planner.answer.decided import SOME, Decided
@@ -20,7 +20,7 @@ READ_ASSUMPTIONS = (FULL, IDLE, *FAILURES, STALE)
 PRICE_UNITS = ("USD", "USD/GPU/h", "USD/Mtoken", "USD/kWh", "USD/kW/month")
 
 
-def ledger_inputs(books: Books) -> list[LedgerInput]:
+def ledger_inputs(inputs: Iterable[Input]) -> list[LedgerInput]:
     """Inputs of the ledger for the plan."""
     return [
         LedgerInput(
@@ -33,7 +33,7 @@ def ledger_inputs(books: Books) -> list[LedgerInput]:
             as_of=given.as_of,
             basis=given.basis,  # type: ignore[arg-type]
         )
-        for given in books.inputs
+        for given in inputs
     ]
 
 
@@ -44,6 +44,7 @@ def sources(decided: Decided, books: Books, today: date) -> list[SourceRow]:
         *(_money(given, today, limit) for given in books.inputs),
         *_used(decided),
         *_measured(decided),
+        *_corrections(decided),
         *_calibration(decided),
         *(
             SourceRow(what=path, value="", unit="", source=text, as_of="", basis="scenario",
@@ -104,6 +105,19 @@ def _measured(decided: Decided) -> Iterator[SourceRow]:
                             used_in="performance")  # fmt: skip
 
 
+def _corrections(decided: Decided) -> Iterator[SourceRow]:
+    """Own measurements that correct the pools that serve."""
+    catalog, table = decided.case.catalog, decided.case.table
+    used = {decided.axes.kept[c] for c, _ in decided.used_pools}
+    groups = {(c.accelerator, c.model, c.engine) for c in (table.configurations[i] for i in used)}
+    for group in sorted(groups):
+        row = catalog.correction(*group)
+        if row is not None:
+            value = f"{row.time_ratio:.4g} ({row.band_low_frac:.2f} to {row.band_high_frac:.2f})"
+            yield _row(f"correction {', '.join(group)}", row, "performance", value,
+                       "x the model's step time")  # fmt: skip
+
+
 def _row(what: str, row: Sourced, used_in: str, value: str = "", unit: str = "") -> SourceRow:
     return SourceRow(what=what, value=value, unit=unit, source=row.source,
                      as_of=row.as_of.isoformat(), basis=row.basis.value,
@@ -153,7 +167,7 @@ def _about_rates(decided: Decided) -> Iterator[str]:
     demand = decided.case.scenario.demand
     used = {kept[c] for c, _ in decided.used_pools}
     online = [i for i in used if isinstance(demand[table.configurations[i].demand_class], Online)]
-    if {table.labels[i] for i in used} == {"measured"}:
+    if used and all(table.configurations[i].measured_rps is not None for i in used):
         return
     if online and all(table.simulated[i] for i in online):
         yield (
@@ -172,7 +186,7 @@ def _about_candidates(decided: Decided) -> Iterator[str]:
     table = decided.case.table
     used = dict.fromkeys(decided.axes.kept[c] for c, _ in decided.used_pools)
     for i in used:
-        if table.labels[i] == "measured":
+        if table.configurations[i].measured_rps is not None:
             yield (f"Rate from the serving table, not from the performance model; latency is "
                    f"whatever was measured: {table.names[i]}.")  # fmt: skip
         if table.labels[i] == "extrapolated":

@@ -15,6 +15,7 @@ from planner.answer.decided import Decided
 from planner.candidates.enumerate import Configuration
 from planner.candidates.shapes import serving, usable_memory_bytes
 from planner.perf import roofline
+from planner.perf.bands import CALIBRATED, EXTRAPOLATED, MEASURED, PLAN_SHARES
 from planner.perf.replica import step_s
 from planner.perf.steps import take
 from planner.result import ClassCost, SizingTrail, TrailItem, TrailStep
@@ -28,6 +29,11 @@ TITLES = (
     "Parallelism", "Batching", "KV reuse", "Operating point and replicas", "Cost and what to watch",
 )  # fmt: skip
 Items = list[TrailItem]
+KNOWN_AS = {
+    MEASURED: "this model was measured on this accelerator",
+    CALIBRATED: "the accelerator's family was measured, this model on it was not",
+    EXTRAPOLATED: "coefficients borrowed from another family or precision: wider band",
+}
 
 
 @dataclass(frozen=True)
@@ -273,7 +279,7 @@ def _batching(chosen: Chosen) -> Items:
         _item("Batching", chosen.config.mode, "",
               "chunked: prefill shares steps with decode; continuous: whole prompts"),
         _item("Tokens of one step, most", float(replica.budget_tokens[0]), "tokens"),
-        _item("Step with one sequence", float(alone[0]) / MILLI, "ms"),
+        _item("Step with one sequence", float(alone[0]) / MILLI, "ms", "as planned"),
         _item("Decode step, half of the sequences",
               float(chosen.decided.case.table.decode_step_s[chosen.i]) / MILLI, "ms"),
         _item("Step with a full chunk",
@@ -312,7 +318,38 @@ def _operating_point(chosen: Chosen) -> Items:
         _item("Spare nodes", f"{machines.spare_slope[g, chosen.s]:.3f} x needed"
               f" + {machines.spare_offset[g, chosen.s]:.2f}", "nodes",
               f"for {decided.problem.limits.availability_target:.2%} availability"),
-        _item("Performance model", table.labels[i]),
+        *_band(chosen),
+    ]  # fmt: skip
+
+
+def _band(chosen: Chosen) -> Items:
+    """What the plan takes of the performance model's error, and whose measurements it knows."""
+    case, table, i, config = chosen.decided.case, chosen.decided.case.table, chosen.i, chosen.config
+    plan_at = case.scenario.planning.plan_at
+    low, high = float(table.band_low_frac[i]), float(table.band_high_frac[i])
+    found = [_item("Performance model", table.labels[i], "", KNOWN_AS[table.labels[i]])]
+    own = case.catalog.correction(config.accelerator, config.model, config.engine)
+    if own is not None:
+        found.append(
+            _item(
+                "Step time by own measurements",
+                own.time_ratio,
+                "x the model's",
+                f"{own.source}, {own.as_of.isoformat()}; {own.points:,} points",
+            )
+        )
+    return [
+        *found,
+        _item("80 % of measured steps", f"{low:.2f} to {high:.2f}", "x the estimate",
+              "own measurements" if own is not None else "in cross-validation; one error for all "
+              "candidates of this model on this accelerator"),
+        _item(f"Steps planned ({plan_at})", float(table.planned_frac[i]), "x the estimate",
+              f"planning.plan_at {plan_at}: {PLAN_SHARES[plan_at]:.0%} of measurements are no "
+              "slower"),
+        _item("Rate at the slow and the fast end",
+              f"{table.rate_rps[i] * table.slow_ratio[i]:.3g} / "
+              f"{table.rate_rps[i] * table.fast_ratio[i]:.3g}", "requests/s",
+              "each more in a pool, promises kept"),
     ]  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.calibrate.points import Point
+from planner.candidates.bands import OwnBands, own_bands
 from planner.candidates.enumerate import Configuration
 from planner.candidates.shapes import calibration_keys, serving
 from planner.perf import memory
@@ -60,6 +61,8 @@ class Cases:
     """Calibration row of each; "": one token a message."""
     paces: tuple[str, ...]
     """Calibration row of each; "": 1."""
+    own: OwnBands
+    """What corrections of the catalog say of each."""
 
     @property
     def count(self) -> int:
@@ -100,7 +103,13 @@ def cases_of(
         request_frac=np.array([p.traits.request_frac for p in points], float),
         streams=tuple(p.traits.stream for p in points),
         paces=tuple(p.traits.pace for p in points),
+        own=own_bands(placed, shaped, catalog),
     )
+
+
+def pace_of(cases: Cases, calibration: Mapping[str, float]) -> Array:
+    """Step time of each source over the model's: as fitted, and as one's own points correct it."""
+    return row_values(cases.paces, calibration) * cases.own.time_ratio
 
 
 def coefficients_at(cases: Cases, calibration: Mapping[str, float]) -> Coefficients:
@@ -117,7 +126,7 @@ def coefficients_at(cases: Cases, calibration: Mapping[str, float]) -> Coefficie
         for field in fields(Coefficients)
     }
     # Steps are as long as the pace says, the path outside the engine is not: see predict.py.
-    pace = row_values(cases.paces, calibration)
+    pace = pace_of(cases, calibration)
     each["request_s"] = each["request_s"] * cases.request_frac / pace
     return Coefficients(**each)
 

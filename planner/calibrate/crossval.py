@@ -15,11 +15,10 @@ from planner.calibrate.accuracy import trusted
 from planner.calibrate.fit import Block, Values, fit, group_of
 from planner.calibrate.points import OPEN, Point
 from planner.calibrate.score import Outcome, Score, score
-from planner.perf.bands import METRICS, RULES, WIDEST, row_name
+from planner.perf.bands import COVERED_FRAC, METRICS, RULES, WIDEST, row_name
 from planner.schema.catalog import Catalog
 
 FOLDS = 6
-COVERED_FRAC = 0.8
 EVALUATIONS_MAX = 5
 """Folds start from the fit to all points: few steps reach their own optimum."""
 LEAST_ROWS = 30

@@ -23,6 +23,7 @@ from planner.calibrate.cases import (
     BUDGET_TOKENS,
     Array,
     Cases,
+    pace_of,
     row_values,
     sequences_fit,
     serving_at,
@@ -78,11 +79,6 @@ def traffic_of(
         waves_frac=np.where(cases.equal_lengths, equal, calibration["waves_varied_frac"]),
         separate_prefill=cases.separate,
     )
-
-
-def pace_of(cases: Cases, calibration: Mapping[str, float]) -> Array:
-    """Step time of each source over that of engines as served in 2025-26."""
-    return row_values(cases.paces, calibration)
 
 
 def seen_ttft_s(

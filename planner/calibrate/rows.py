@@ -12,8 +12,7 @@ import yaml
 from planner.calibrate.fit import fitted_on, group_of
 from planner.calibrate.parameters import Parameter
 from planner.calibrate.points import Point
-from planner.calibrate.score import FITTED
-from planner.perf.bands import RULES
+from planner.perf.bands import FITTED, RULES
 from planner.schema.catalog import Calibration
 
 Row = dict[str, Any]
@@ -105,9 +104,9 @@ def count_rows(points: Sequence[Point], *, source: str, today: date) -> dict[str
     }
 
 
-def text_of(rows: Mapping[str, Row]) -> str:
+def text_of(rows: Mapping[str, Row], head: str = HEAD) -> str:
     """A calibration file."""
-    parts = [HEAD]
+    parts = [head]
     for name, row in rows.items():
         body = yaml.safe_dump({name: row}, sort_keys=False, allow_unicode=True, width=1000)
         parts.append(body)

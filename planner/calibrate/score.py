@@ -19,13 +19,19 @@ from planner.calibrate.points import (
     Point,
     Refused,
 )
-from planner.perf.bands import LOADED_FRAC, METRICS, RULES, Traits, band_factors, traits_of
+from planner.perf.bands import (
+    EXTRAPOLATED,
+    LOADED_FRAC,
+    METRICS,
+    RULES,
+    Traits,
+    band_factors,
+    known_as,
+    traits_of,
+)
 from planner.schema.catalog import Catalog
 from planner.units import MILLI
 
-MEASURED = "measured"
-FITTED = "fitted_rows_"
-"""Rows of the calibration that count the fitted points of an accelerator with a model."""
 UNITS_FACTOR = 100.0
 """A prediction never misses by so much: such a figure is in another unit."""
 BELOW_BOUND_FRAC = 0.7
@@ -111,7 +117,10 @@ def score(
                 out.append(Refused(point.id, why[i], point.trust))
                 continue
             kept.append(point)
-            label = _label(point, cases.labels[i], calibration)
+            label = known_as(
+                calibration, accelerator=point.config.accelerator, model=point.config.model,
+                label=cases.labels[i], own=bool(cases.own.known[i]),
+            )  # fmt: skip
             scores += _scores(point, i, result, bands, traits=traits, label=label)
     return Outcome(tuple(scores), tuple(out), tuple(kept), found)
 
@@ -144,14 +153,10 @@ def band_traits(cases: Cases, load_frac: Array) -> Traits:
     return traits_of(
         cases.shaped,
         unpacked=unpacked(cases),
-        extrapolated=np.array([label == "extrapolated" for label in cases.labels]),
+        extrapolated=np.array([label == EXTRAPOLATED for label in cases.labels]),
         loaded=load_frac > LOADED_FRAC,
+        own=cases.own.power,
     )
-
-
-def _label(point: Point, label: str, calibration: Mapping[str, float]) -> str:
-    fitted = f"{FITTED}{point.config.accelerator}_{point.config.model}"
-    return MEASURED if label == "calibrated" and calibration.get(fitted, 0) > 0 else label
 
 
 def _figures(point: Point, i: int, found: predict.Prediction) -> list[tuple[str, float, float]]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.candidates.bands import StepBands, step_bands
 from planner.candidates.enumerate import Configuration, configurations
 from planner.candidates.measured import covered_classes, measured
 from planner.candidates.prune import pruned
@@ -24,7 +25,7 @@ from planner.perf.lengths import Lengths
 from planner.perf.pooling import capacity_line
 from planner.perf.reduce import Lengths as MeanLengths
 from planner.perf.reduce import reduce_to_replica
-from planner.perf.replica import Replica, step_s
+from planner.perf.replica import Replica, slowed, step_s
 from planner.perf.shapes import Serving
 from planner.perf.steps import take
 from planner.schema.catalog import Catalog
@@ -119,22 +120,26 @@ def _put_measured(draft: _Draft) -> None:
         if config.measured_rps is not None:
             at, rate = np.array([i]), np.array([config.measured_rps])
             draft.labels[i], draft.bindings[i] = "measured", "measured"
-            draft.put(at, lambda_star_rps=rate, rate_rps=rate, offset_rps=np.zeros(1))
+            draft.put(at, lambda_star_rps=rate, rate_rps=rate, offset_rps=np.zeros(1),
+                      slow_ratio=np.ones(1), fast_ratio=np.ones(1))  # fmt: skip
             draft.pool_rps[i] = rate
 
 
+BAND_ENDS = ("band_high_frac", "band_low_frac")
+"""The slow and the fast end of the band."""
 COLUMNS = (
     "weights_bytes", "overhead_bytes", "kv_bytes", "kv_tokens", "sequences_max", "decode_step_s",
     "full_step_s", "ttft_zero_s", "tpot_zero_s", "lambda_star_rps", "stability_rps", "rate_rps",
-    "offset_rps", "request_s",
+    "offset_rps", "request_s", "correction_ratio", "band_low_frac", "band_high_frac",
+    "planned_frac", "slow_ratio", "fast_ratio",
 )  # fmt: skip
 
 
 def _run(draft: _Draft, at: Whole, scenario: Scenario, catalog: Catalog, traffic: Traffic) -> None:
     configs = [draft.configs[i] for i in at.tolist()]
     shaped, labels = serving(configs, catalog)
-    for i, label in zip(at.tolist(), labels, strict=True):
-        draft.labels[i] = label
+    bands = step_bands(configs, shaped, labels, catalog, scenario.planning.plan_at)
+    _put_bands(draft, at, bands)
     means = _mean_lengths(configs, traffic)
     budget = _budget(configs, traffic)
     _refuse_layouts(draft, at, shaped)
@@ -143,10 +148,11 @@ def _run(draft: _Draft, at: Whole, scenario: Scenario, catalog: Catalog, traffic
               kv_tokens=held.kv_tokens)  # fmt: skip
     _refuse_memory(draft, at, held, means.held_tokens)
     fits = draft.still(at)
-    reduced = reduce_to_replica(
+    estimate = reduce_to_replica(
         shaped, means, kv_tokens=np.where(fits, held.kv_tokens, 1.0), budget_tokens=budget,
         sequences_max=SEQUENCES_MAX,
     )  # fmt: skip
+    reduced = slowed(estimate, bands.factor)
     for field in fields(Replica):
         getattr(draft.replica, field.name)[at[fits]] = getattr(reduced, field.name)[fits]
     draft.put(
@@ -158,6 +164,13 @@ def _run(draft: _Draft, at: Whole, scenario: Scenario, catalog: Catalog, traffic
         mine = np.array([draft.configs[i].demand_class == d for i in at.tolist()], bool) & fits
         if mine.any():
             _price_class(draft, at[mine], d, scenario, traffic)
+
+
+def _put_bands(draft: _Draft, at: Whole, bands: StepBands) -> None:
+    for i, label in zip(at.tolist(), bands.labels, strict=True):
+        draft.labels[i] = label
+    draft.put(at, correction_ratio=bands.correction, band_low_frac=bands.low,
+              band_high_frac=bands.high, planned_frac=bands.planned)  # fmt: skip
 
 
 def _mean_lengths(configs: Sequence[Configuration], traffic: Traffic) -> MeanLengths:
@@ -255,7 +268,10 @@ def _batch(draft: _Draft, at: Whole, lengths: Lengths, utilization_max: float) -
     replica = take(draft.replica, at)
     rate = queueing.throughput_max(replica, lengths) * utilization_max
     draft.refuse(at, lambda place: "" if rate[place] > 0 else _no_cache(replica, place))
-    draft.put(at, lambda_star_rps=rate, rate_rps=rate, offset_rps=np.zeros(len(at)))
+    # Throughput is the inverse of the step time.
+    slow, fast = (draft.column["planned_frac"][at] / draft.column[end][at] for end in BAND_ENDS)
+    draft.put(at, lambda_star_rps=rate, rate_rps=rate, offset_rps=np.zeros(len(at)),
+              slow_ratio=slow, fast_ratio=fast)  # fmt: skip
     draft.pool_rps[at] = rate[:, None]
     for i in at.tolist():
         draft.bindings[i] = "utilization_cap"
@@ -311,7 +327,19 @@ def _promised(draft: _Draft, at: Whole, promise: _Promise) -> None:
     slope, offset = capacity_line(sizes, rates * sizes, np.maximum(expected, 1.0))
     able = draft.still(at)
     offset = np.where(offset > NOISE_FRAC * slope, offset, 0.0)
-    draft.put(at[able], rate_rps=slope[able], offset_rps=offset[able])
+    slow, fast = (_at_band_end(draft, at, promise, end) for end in BAND_ENDS)
+    draft.put(at[able], rate_rps=slope[able], offset_rps=offset[able],
+              slow_ratio=slow[able], fast_ratio=fast[able])  # fmt: skip
+
+
+def _at_band_end(draft: _Draft, at: Whole, promise: _Promise, end: str) -> Array:
+    """Rate in the largest pool with steps at an end of the band, over the planned rate there."""
+    longer = draft.column[end][at] / draft.column["planned_frac"][at]
+    other = replace(promise, replica=slowed(promise.replica, longer))
+    found = _capacity(other, POOL_SIZES[-1], draft.column["stability_rps"][at] / longer)
+    planned = draft.pool_rps[at, -1]
+    ratio = np.divide(found.rate_rps, planned, out=np.zeros(len(at)), where=planned > 0)
+    return np.asarray(ratio, float)
 
 
 def _late(what: str, percentile: float, value_s: float, target_ms: float) -> str:

@@ -55,16 +55,22 @@ def optimistic(case: Case) -> Case:
     formulas', only the line that the optimizer sees moves; pruning follows it.
     """
     most = case.scenario.planning.utilization_max * case.table.stability_rps
-    return _at_rates(case, np.minimum(case.table.rate_rps * _most_ratio(case), most))
+    return _at_rates(
+        case, np.minimum(case.table.rate_rps * _most_ratio(case.table, case.table), most)
+    )
 
 
-def settled(case: Case) -> Case:
+def settled(case: Case, *, learned: Table | None = None) -> Case:
     """The case with rates not simulated as simulation has proven the formulas so far.
 
     They take the highest ratio of simulation to formula seen for the class and accelerator, never
     more than 1: for comparisons that need no proof.
+
+    Parameters
+    ----------
+    learned : table whose simulated rates teach; the case's own if not given.
     """
-    ratio = np.minimum(_most_ratio(case) / (1 + SPREAD_MARGIN), 1.0)
+    ratio = np.minimum(_most_ratio(case.table, learned or case.table) / (1 + SPREAD_MARGIN), 1.0)
     return _at_rates(case, case.table.rate_rps * ratio)
 
 
@@ -78,13 +84,12 @@ def _at_rates(case: Case, rate_rps: Array) -> Case:
     return replace(case, table=replace(found, pruned_by=pruned(found)))
 
 
-def _most_ratio(case: Case) -> Array:
+def _most_ratio(table: Table, learned: Table) -> Array:
     """Most that simulation may give over the formulas' rate, (configurations,)."""
-    table = case.table
     seen: dict[tuple[int, str], float] = {}
-    for i in np.flatnonzero(table.simulated).tolist():
-        key = _kind(table, i)
-        seen[key] = max(seen.get(key, 0.0), float(table.simulated_ratio[i]))
+    for i in np.flatnonzero(learned.simulated).tolist():
+        key = _kind(learned, i)
+        seen[key] = max(seen.get(key, 0.0), float(learned.simulated_ratio[i]))
 
     def most(i: int) -> float:
         ratio = seen.get(_kind(table, i))

@@ -63,8 +63,20 @@ class Table:
     offset_rps: Array
     request_s: Array
     """Server and client path of a request outside the engine's steps; part of every TTFT."""
+    correction_ratio: Array
+    """Step time by one's own measurements over the model's; 1 where there are none."""
+    band_low_frac: Array
+    """A tenth of measurements lies below this share of the corrected step time."""
+    band_high_frac: Array
+    """A tenth lies above this multiple of it."""
+    planned_frac: Array
+    """Step time planned over the corrected one: the quantile of the band planned at."""
+    slow_ratio: Array
+    """Promised rate in a large pool with steps at the slow end of the band, over the planned."""
+    fast_ratio: Array
+    """The same at the fast end."""
     replica: Replica
-    """NaN rows where refused."""
+    """As planned; NaN rows where refused."""
     lengths: tuple[Lengths, ...]
     """(classes,)"""
     simulated_ratio: Array
@@ -87,7 +99,7 @@ class Table:
             for i in used
             if online[self.configurations[i].demand_class]
             and not self.simulated[i]
-            and self.labels[i] != "measured"
+            and self.configurations[i].measured_rps is None
         ]
 
     @property
@@ -133,6 +145,12 @@ def rows(table: Table, usd_per_mtoken: Array, ways: tuple[str, ...]) -> list[Can
                 stability_rps=known(table.stability_rps[i]),
                 rate_rps=known(table.rate_rps[i]),
                 offset_rps=known(table.offset_rps[i]),
+                rate_low_rps=known(table.rate_rps[i] * table.slow_ratio[i]),
+                rate_high_rps=known(table.rate_rps[i] * table.fast_ratio[i]),
+                correction_ratio=known(table.correction_ratio[i]),
+                band_low_frac=known(table.band_low_frac[i]),
+                band_high_frac=known(table.band_high_frac[i]),
+                planned_frac=known(table.planned_frac[i]),
                 binding=table.bindings[i],
                 simulated=bool(table.simulated[i]),
                 output_tokens_per_s_per_gpu=known(table.rate_rps[i] * tokens / config.gpus),

@@ -23,6 +23,7 @@ FAMILIES = (
     "facilities",
     "assumptions",
     "calibration",
+    "corrections",
 )
 _SUBJECT = ("title", "option", "product", "hf_repo", "unit", "family")
 

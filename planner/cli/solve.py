@@ -31,6 +31,12 @@ SECONDS = click.FloatRange(min=1)
     default=True,
     help="Simulate the rates of what a plan leans on (default), or plan on formulas alone.",
 )
+@click.option(
+    "--options/--no-options",
+    default=True,
+    show_default=True,
+    help="Compare with all on demand, all reserved, all owned, API only.",
+)
 @catalog_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @json_option
@@ -41,6 +47,7 @@ def command(
     gap: float,
     time_limit_s: float,
     refine: bool,
+    options: bool,
     catalog: Path | None,
     quiet: bool,
     as_json: bool,
@@ -48,6 +55,8 @@ def command(
     """Choose the cheapest fleet for SCENARIO.
 
     SCENARIO is a file or the name of a packaged scenario.
+    The plan is compared with what serves the same demand in one way only; a second process
+    solves these options meanwhile, and the user's cache keeps them (planner cache).
     Without -o it writes reports/NAME/plan.json and plan.xlsx. Outputs are tried before solving.
 
     \b
@@ -75,6 +84,7 @@ def command(
             gap=gap,
             time_limit_s=time_limit_s,
             refine=refine,
+            options=options,
             progress=progress,
         )
     write_reports(plan, paths)

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from planner.simulate.compiled import cache_folder, source_digest
 
@@ -39,16 +40,36 @@ def recalled(key: str) -> tuple[float, ...] | None:
 
 
 def keep(key: str, values: Sequence[float]) -> None:
-    """Keep numbers under a key, where the folder can be written: the cache decides nothing."""
-    path = results_folder() / f"{key}.json"
+    """Keep numbers under a key."""
+    _keep(results_folder() / f"{key}.json", json.dumps(tuple(values)))
+
+
+def remembered_json(key: str, compute: Callable[[], Any]) -> Any:
+    """Anything that JSON holds, kept under a key; `compute` gives it as JSON would return it."""
+    path = options_folder() / f"{key}.json"
+    try:
+        return json.loads(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        value = compute()
+    _keep(path, json.dumps(value))
+    return value
+
+
+def _keep(path: Path, text: str) -> None:
+    """Write where the folder can be written: the cache saves time and decides nothing."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
         with os.fdopen(handle, "w", encoding="ascii") as file:
-            json.dump(tuple(values), file)
+            file.write(text)
         Path(name).replace(path)
     except OSError:
         return
+
+
+def options_folder() -> Path:
+    """Where solved options are kept."""
+    return cache_folder() / "options"
 
 
 def results_folder() -> Path:

@@ -26,12 +26,14 @@ from planner.schema.catalog import (
     Assumption,
     Calibration,
     Catalog,
+    Correction,
     Engine,
     Facility,
     Model,
     Name,
     Price,
     Quantization,
+    correction_name,
 )
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ _ROWS: dict[str, tuple[str, Any]] = {
     "api_prices.yaml": ("api_prices", TypeAdapter(tuple[ApiPrice, ...])),
     "facilities.yaml": ("facilities", TypeAdapter(dict[Name, Facility])),
     "assumptions.yaml": ("assumptions", TypeAdapter(dict[Name, Assumption])),
+    "corrections.yaml": ("corrections", TypeAdapter(dict[Name, Correction])),
 }
 _CALIBRATION: Any = TypeAdapter(dict[Name, Calibration])
 _LISTS = frozenset({"prices.yaml", "api_prices.yaml"})
@@ -246,6 +249,20 @@ def _unknown_names(tables: dict[str, Any]) -> Iterator[str]:
         yield from chain.from_iterable(_unknown(where, g, generations) for g in used)
     for name, engine in tables["engines"].items():
         yield from _unknown_in_engine(f"engines.yaml: {name}", engine, schemes, generations)
+    for name, row in tables["corrections"].items():
+        yield from _wrong_correction(f"corrections.yaml: {name}", name, row, tables)
+
+
+def _wrong_correction(
+    where: str, name: str, row: Correction, tables: Mapping[str, Any]
+) -> Iterator[str]:
+    """Unknown groups, and rows that would never be found."""
+    yield from _unknown(f"{where}.accelerator", row.accelerator, tables["accelerators"])
+    yield from _unknown(f"{where}.model", row.model, tables["models"])
+    yield from _unknown(f"{where}.engine", row.engine, tables["engines"])
+    expected = correction_name(row.accelerator, row.model, row.engine)
+    if name != expected:
+        yield f"{where}: rows are named by their group; call it {expected}"
 
 
 def _unknown_in_engine(

@@ -17,20 +17,35 @@ loaded          arrivals above `LOADED_FRAC` of what the replica can carry: near
                 small error of the limit is a large one of the latency
 ==============  =====================================================================
 
-Widths of several rules multiply, to at most `WIDEST`.
+Widths of several rules multiply, to at most `WIDEST`. A user's own measurements of a group
+replace them by a power of their own.
+
+The error is common to a (model, hardware) group: of two candidates of one group either both are
+slower than predicted or neither. A plan therefore takes one quantile of it, not one a candidate:
+`step_quantile` of the band of the time per output token, which is where the time of a step shows
+undisturbed. The wider band of the time to first token holds what benchmarks add around the steps
+(prompts that arrive together, the server's path) and is no error of the step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.special import ndtri
 
 from planner.perf.shapes import Array, Flags, Serving
 
 METRICS = ("tpot", "ttft", "throughput")
 RULES = ("latent", "linear", "unpacked", "grouped", "extrapolated", "loaded")
+COVERED_FRAC = 0.8
+"""Share of measurements between the low and the high factor."""
+PLAN_SHARES = {"p50": 0.5, "p80": 0.8, "p95": 0.95}
+"""Share of measurements that are no slower than a plan assumes, by the name a scenario gives."""
+MEASURED, CALIBRATED, EXTRAPOLATED = "measured", "calibrated", "extrapolated"
+FITTED = "fitted_rows_"
+"""Rows of the calibration that count the fitted points of an accelerator with a model."""
 LOADED_FRAC = 0.7
 WIDEST = 5.0
 """Most by which rules multiply the logarithm of a factor."""
@@ -48,16 +63,45 @@ class Traits:
     grouped: Flags
     extrapolated: Flags
     loaded: Flags
+    own: Array = field(default_factory=lambda: np.array(np.nan))
+    """Power that measurements of one's own give in place of the rules'; NaN where there are none.
+    """
 
 
-def traits_of(serving: Serving, *, unpacked: Flags, extrapolated: Flags, loaded: Flags) -> Traits:
-    """Traits of candidates: what their model and layout say, and three flags.
+def known_as(
+    calibration: Mapping[str, float], *, accelerator: str, model: str, label: str, own: bool
+) -> str:
+    """How well a candidate is known: measured, calibrated or extrapolated.
+
+    Parameters
+    ----------
+    label : of its coefficients, `calibrated.coefficients`.
+    own : whether measurements of one's own correct its group.
+
+    Examples
+    --------
+    >>> rows = {"fitted_rows_h100-sxm_llama-3.1-8b": 40.0}
+    >>> group = {"accelerator": "h100-sxm", "model": "llama-3.1-8b"}
+    >>> known_as(rows, **group, label="calibrated", own=False)
+    'measured'
+    >>> known_as(rows, **group, label="extrapolated", own=False)
+    'extrapolated'
+    """
+    fitted = calibration.get(f"{FITTED}{accelerator}_{model}", 0.0) > 0
+    return MEASURED if own or (fitted and label == CALIBRATED) else label
+
+
+def traits_of(
+    serving: Serving, *, unpacked: Flags, extrapolated: Flags, loaded: Flags, own: Array
+) -> Traits:
+    """Traits of candidates: what their model and layout say, three flags, and a power of their own.
 
     Parameters
     ----------
     unpacked : the calibration's precision is w4 or w8, of linear layers or experts.
     extrapolated : the label of the candidate's coefficients.
     loaded : arrivals above `LOADED_FRAC` of what a replica can carry.
+    own : `own_power` of the group's own measurements, NaN where there are none.
     """
     model = serving.architecture
     return Traits(
@@ -68,6 +112,7 @@ def traits_of(serving: Serving, *, unpacked: Flags, extrapolated: Flags, loaded:
         grouped=np.asarray(serving.layout.attention_groups > 1),
         extrapolated=np.asarray(extrapolated),
         loaded=np.asarray(loaded),
+        own=np.asarray(own, float),
     )
 
 
@@ -96,7 +141,7 @@ def width(calibration: Mapping[str, float], traits: Traits) -> Array:
     power = np.ones(np.shape(traits.moe))
     for rule in RULES:
         power = power * np.where(getattr(traits, rule), calibration[f"band_widen_{rule}"], 1.0)
-    return np.asarray(np.minimum(power, WIDEST))
+    return np.asarray(np.where(np.isnan(traits.own), np.minimum(power, WIDEST), traits.own))
 
 
 def band_factors(
@@ -127,3 +172,80 @@ def band_factors(
         moe = calibration[row_name(metric, moe=True, side=side)]
         sides.append(np.asarray(np.where(traits.moe, moe, dense) ** power))
     return sides[0], sides[1]
+
+
+def spread(low: Array | float, high: Array | float) -> Array:
+    """Standard deviation of the logarithm of measured over predicted that a band stands for.
+
+    Examples
+    --------
+    A tenth lies below 1/1.2, a tenth above 1.2: ln 1.2 / 1.2816.
+
+    >>> round(float(spread(1 / 1.2, 1.2)), 4)
+    0.1423
+    """
+    return np.asarray(np.log(np.asarray(high) / np.asarray(low)) / (2 * _tail_score()))
+
+
+def band_ends(deviation: float) -> tuple[float, float]:
+    """Low and high factor of a band around 1 with this spread of logarithms.
+
+    Examples
+    --------
+    >>> [round(end, 4) for end in band_ends(0.1423)]
+    [0.8333, 1.2001]
+    """
+    side = float(np.exp(deviation * _tail_score()))
+    return 1 / side, side
+
+
+def own_power(calibration: Mapping[str, float], *, moe: Flags, low: Array, high: Array) -> Array:
+    """Power of the packaged band that is as wide as a band of one's own; NaN where that is NaN.
+
+    Parameters
+    ----------
+    low, high : factors on the time per output token.
+
+    Examples
+    --------
+    >>> rows = {"band_tpot_dense_low_frac": 0.64, "band_tpot_dense_high_frac": 1.5625}
+    >>> rows |= {"band_tpot_moe_low_frac": 0.5, "band_tpot_moe_high_frac": 2.0}
+    >>> own_power(rows, moe=np.array([False]), low=np.array([0.8]), high=np.array([1.25]))
+    array([0.5])
+    """
+    sides = [
+        np.where(
+            moe,
+            calibration[row_name("tpot", moe=True, side=side)],
+            calibration[row_name("tpot", moe=False, side=side)],
+        )
+        for side in ("low", "high")
+    ]
+    return np.asarray(spread(low, high) / spread(sides[0], sides[1]))
+
+
+def step_quantile(low: Array | float, high: Array | float, *, share_frac: float) -> Array:
+    """Factor on the step time that is not exceeded in this share of cases.
+
+    A log-normal on either side of the prediction: a tenth of measurements lies below `low`, half
+    below 1, nine tenths below `high`. A side of the band that lies beyond the prediction gives 1.
+
+    Parameters
+    ----------
+    low, high : of `band_factors`.
+    share_frac : 0.8 plans on steps that four of five measurements do not exceed.
+
+    Examples
+    --------
+    The scores of 80 % and 90 % are 0.8416 and 1.2816: 1.3 ^ 0.6567 = exp(0.1723).
+
+    >>> [round(float(step_quantile(0.8, 1.3, share_frac=p)), 3) for p in (0.1, 0.5, 0.8, 0.9)]
+    [0.8, 1.0, 1.188, 1.3]
+    """
+    score = float(ndtri(share_frac)) / _tail_score()
+    side = np.minimum(low, 1.0) ** -score if score < 0 else np.maximum(high, 1.0) ** score
+    return np.asarray(side, float)
+
+
+def _tail_score() -> float:
+    return float(ndtri((1 + COVERED_FRAC) / 2))

@@ -95,6 +95,13 @@ class _Rows:
         name = f"{stem}_{engine}{suffix}"
         return self.value(name if name in self.calibration else f"{stem}{suffix}")
 
+    def stream(self, stored: str, engine: str, generation: str) -> float:
+        """Share of bandwidth: the generation's own row where one was measured, else as `own`."""
+        name = f"stream_{stored}_{generation}_frac"
+        if name in self.calibration:
+            return self.value(name)
+        return self.own(f"stream_{stored}", engine, "_frac")
+
     def unpack(self, precision: str) -> float:
         """Share of a bf16 kernel's rate that is left where weights are unpacked on the fly."""
         return self.value("gemm_unpack_frac") if precision in UNPACKED else 1.0
@@ -162,10 +169,10 @@ def _efficiencies(
     expert_stream, expert_compute, _ = PRECISIONS[expert]
     grouped = scale * rows.gemm_frac(generation, expert_compute) * rows.unpack(expert)
     return {
-        "linear_stream_frac": rows.value(f"stream_{linear_stream}_frac"),
-        "expert_stream_frac": rows.value(f"stream_{expert_stream}_frac"),
-        "head_stream_frac": rows.value("stream_bf16_frac"),
-        "kv_stream_frac": rows.own("stream_kv", engine, "_frac"),
+        "linear_stream_frac": rows.stream(linear_stream, engine, generation),
+        "expert_stream_frac": rows.stream(expert_stream, engine, generation),
+        "head_stream_frac": rows.stream("bf16", engine, generation),
+        "kv_stream_frac": rows.stream("kv", engine, generation),
         "linear_flop_frac": scale
         * rows.gemm_frac(generation, linear_compute)
         * rows.unpack(linear),

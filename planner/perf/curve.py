@@ -40,18 +40,36 @@ def latency_curve(
     """Latency of one replica at `points` rates from 2 % to 98 % of its stability limit."""
     stable = stability_limit(replica, lengths)
     rate = stable[:, None] * np.linspace(FIRST_FRAC, LAST_FRAC, points)
+    return latencies_at(
+        replica, lengths, rate, ttft_percentile=ttft_percentile, tpot_percentile=tpot_percentile,
+        arrival_cv=arrival_cv, replicas=replicas,
+    )  # fmt: skip
+
+
+def latencies_at(
+    replica: Replica,
+    lengths: Lengths,
+    rate_rps: Array,
+    *,
+    ttft_percentile: float,
+    tpot_percentile: float,
+    arrival_cv: float,
+    replicas: float = 1.0,
+) -> LatencyCurve:
+    """Latency at given rates of one replica, (candidates, points); inf where none is steady."""
+    stable = stability_limit(replica, lengths)
     columns = [
         percentiles(
             replica,
             lengths,
-            rate[:, i],
+            rate_rps[:, i],
             ttft_percentile=ttft_percentile,
             tpot_percentile=tpot_percentile,
             arrival_cv=arrival_cv,
             replicas=replicas,
             stability_rps=stable,
         )
-        for i in range(points)
+        for i in range(rate_rps.shape[1])
     ]
     ttft, tpot = (np.stack(column, axis=1) for column in zip(*columns, strict=True))
-    return LatencyCurve(rate, rate * lengths.output_mean, ttft, tpot)
+    return LatencyCurve(rate_rps, rate_rps * lengths.output_mean, ttft, tpot)

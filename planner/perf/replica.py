@@ -9,7 +9,7 @@ tokens, and PC = sum over prefill chunks of chunk tokens x mean context they att
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,25 @@ class Replica:
     """Most sequences in flight."""
     kv_tokens: Array
     """Tokens that the replica's KV cache holds."""
+
+
+TIMES = (
+    "overhead_s", "prefill_step_s", "weights_s", "token_s", "sequence_s", "kv_token_s",
+    "prefill_context_s",
+)  # fmt: skip
+
+
+def slowed(replica: Replica, factor: Array | float) -> Replica:
+    """The same replica with steps `factor` times as long; capacities stay.
+
+    Examples
+    --------
+    >>> one = Replica(*(np.array([number]) for number in (2.0, *[0.0] * 6, 8192.0, 256.0, 1e6)))
+    >>> slower = slowed(one, 1.2)
+    >>> float(slower.overhead_s[0]), float(slower.kv_tokens[0])
+    (2.4, 1000000.0)
+    """
+    return replace(replica, **{name: getattr(replica, name) * factor for name in TIMES})
 
 
 def step_s(

@@ -61,7 +61,8 @@ def _costs(plan: Plan, seen: View) -> Table:
     for year in (*seen.years, "total"):
         label = "after" if year == AFTER else year
         table.add_column(label, justify="right", no_wrap=True)
-    for category in (*seen.categories, ""):
+    paid = [c for c in seen.categories if seen.category_usd(c).any()]
+    for category in (*paid, ""):
         row = seen.category_usd(category) if category else seen.cash_usd
         amounts = (*seen.by_year(row).tolist(), float(row.sum()))
         label = "purchases" if category == CAPEX else category or "total"
@@ -133,13 +134,14 @@ CANDIDATE_COLUMNS: Mapping[str, tuple[str, str]] = {
     "quality": ("recovery_frac", "{:.1%}"),
     "TTFT0 ms": ("ttft_zero_load_ms", "{:,.0f}"),
     "TPOT0 ms": ("tpot_zero_load_ms", "{:,.1f}"),
+    "rate band": ("band", ""),
     "known": ("label", ""),
     "why not": ("reason", ""),
 }
 """Column, field (or what `_value` makes of several) and format; blank format: text."""
 FEASIBLE_COLUMNS = (
     "class", "accelerator", "formats", "engine", "layout", "USD/Mtok", "req/s", "tok/s/GPU",
-    "limit",
+    "rate band", "known", "limit",
 )  # fmt: skip
 REFUSED_COLUMNS = ("class", "accelerator", "formats", "engine", "layout", "why not")
 
@@ -187,10 +189,20 @@ def _value(row: CandidateRow, name: str) -> Any:
         return f"{row.quantization}+{row.kv_dtype}"
     if name == "layout":
         return f"tp{row.tp}" + (f"pp{row.pp}" if row.pp > 1 else "") + _experts(row)
+    if name == "band":
+        return _band(row)
     if name == "reason" and row.pruned_by:
         return f"dominated by {row.pruned_by}"
     value = getattr(row, name)
     return value.replace("_", " ") if name == "binding" else value
+
+
+def _band(row: CandidateRow) -> str | None:
+    """What the pool's rate loses and gains between the ends of the error band."""
+    if not row.rate_rps or row.rate_low_rps is None or row.rate_high_rps is None:
+        return None
+    low, high = row.rate_low_rps / row.rate_rps - 1, row.rate_high_rps / row.rate_rps - 1
+    return f"{low:+.0%}..{high:+.0%}"
 
 
 def _experts(row: CandidateRow) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from openpyxl.utils import get_column_letter
 
+from planner.report import band_costs
 from planner.report.charts import Band, lines, place
 from planner.report.checks import Parts
 from planner.report.ledger_view import AFTER, CAPEX, View, is_firm
@@ -90,6 +91,7 @@ def write_decision(book: Book, parts: Parts, checks: ChecksSheet) -> None:
         row += 1
     row = _costs(writer, row + 1)
     row = _fleet(writer, fleet, row + 1)
+    row = _band(writer, row + 1)
     row = _charts(writer, cash, fleet, row + 1)
     _known(writer, row)
     page.print_setup(one_page=True, portrait=True)
@@ -222,6 +224,18 @@ def _fleet(writer: _Decision, fleet: FleetSheet, row: int) -> int:
             page.formula(row, column, f"={source}", float(value), "link", number_format=style)
         row += 1
     return row
+
+
+def _band(writer: _Decision, row: int) -> int:
+    """What the performance model's error costs, where it was asked."""
+    costs, scale = writer.plan.band_costs, writer.annual.scale
+    if costs is None:
+        return row - 1
+    writer.section(row, "What the error of the performance model costs")
+    writer.page.band(row + 1, LABEL, writer.last, "head")
+    row = band_costs.write_band_costs(writer.page, costs, scale, row + 1)
+    writer.text(row, band_costs.words(costs, scale), "note")
+    return row + 1
 
 
 def _charts(writer: _Decision, cash: CashSheet, fleet: FleetSheet, row: int) -> int:

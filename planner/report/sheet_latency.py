@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import takewhile
+
 from openpyxl.worksheet.pagebreak import Break
 
 from planner.report.charts import Band, Curve, place, scatter
 from planner.report.page import Book, Page
-from planner.report.style import BAD, CENTS, NAVY, TEAL, TENTHS
+from planner.report.style import BAD, CENTS, MUTED, NAVY, TEAL, TENTHS
 from planner.result import LatencyCurve, Plan
 
 RATE, TOKENS, TTFT, TTFT_SLO, TPOT, TPOT_SLO = range(1, 7)
+ENDS = {TTFT: ("ttft_slow_ms", "ttft_fast_ms"), TPOT: ("tpot_slow_ms", "tpot_fast_ms")}
+"""Fields of the slow and the fast end of the error band."""
+ENDS_FIRST = {TTFT: TPOT_SLO + 1, TPOT: TPOT_SLO + 3}
+"""Column of the slow end; the fast end is next to it."""
 _HEADINGS = (
     "Requests/s a replica",
     "Output tokens/s a GPU",
@@ -17,10 +24,14 @@ _HEADINGS = (
     "TTFT promised, ms",
     "TPOT, ms",
     "TPOT promised, ms",
+    "TTFT, slow end",
+    "TTFT, fast end",
+    "TPOT, slow end",
+    "TPOT, fast end",
 )
-_WIDTHS = (16, 16, 13, 13, 13, 13)
+_WIDTHS = (11, 12, 10, 10, 10, 10, 9, 9, 9, 9)
 _TABLE_WIDTH = sum(_WIDTHS) + 3
-_CHART_WIDTH = 60
+_CHART_WIDTH = 52
 _CURVES_A_PAGE = 2
 _LEAST_ROWS = 20
 """Rows that a chart beside the table covers."""
@@ -31,7 +42,8 @@ def write_latency(book: Book, plan: Plan) -> None:
     page = book.page("Latency", widths=(*_WIDTHS, 3, *[12] * 10))
     page.heading(
         "Latency against throughput",
-        "At the promised percentile, one replica of each configuration in use; model estimates.",
+        "At the promised percentile, one replica of each configuration in use; steps as planned "
+        "and at both ends of the model's error band (80 % of measurements lie between).",
     )
     row = 4
     for number, curve in enumerate(plan.curves):
@@ -45,7 +57,7 @@ def write_latency(book: Book, plan: Plan) -> None:
 
 def _curve(page: Page, curve: LatencyCurve, row: int) -> int:
     """One curve's table and charts; returns the row below them."""
-    page.band(row, 1, 17, "group")
+    page.band(row, 1, len(_WIDTHS) + 11, "group")
     page.put(row, 1, f"{curve.demand_class}: {curve.candidate}", "group")
     page.row(row + 1, 1, _HEADINGS, "head right")
     page.sheet.row_dimensions[row + 1].height = 26
@@ -56,6 +68,9 @@ def _curve(page: Page, curve: LatencyCurve, row: int) -> int:
         page.put(number, TTFT_SLO, curve.ttft_target_ms, "text", TENTHS)
         page.put(number, TPOT, point.tpot_ms, "solved", TENTHS)
         page.put(number, TPOT_SLO, curve.tpot_target_ms, "text", TENTHS)
+        for column, names in ENDS.items():
+            for at, name in enumerate(names, ENDS_FIRST[column]):
+                page.put(number, at, getattr(point, name), "solved", TENTHS)
     if curve.points:
         last = row + 2 + len(curve.points)
         _operating(page, curve, last)
@@ -78,7 +93,8 @@ def _operating(page: Page, curve: LatencyCurve, row: int) -> None:
     page.put(row, TTFT, ttft, "total", TENTHS)
     page.put(row, TTFT_SLO, None, "total")
     page.put(row, TPOT, tpot, "total", TENTHS)
-    page.put(row, TPOT_SLO, None, "total")
+    for column in range(TPOT_SLO, len(_WIDTHS) + 1):
+        page.put(row, column, None, "total")
 
 
 def latency_at(curve: LatencyCurve, rps: float) -> tuple[float, float]:
@@ -104,7 +120,8 @@ def latency_chart(
     values = [p.ttft_ms if column == TTFT else p.tpot_ms for p in points]
     x = Band(sheet, first, RATE, RATE, [p.rps for p in points], down=True)
     curves = [
-        Curve("Estimate", x, Band(sheet, first, column, column, values, down=True), NAVY),
+        Curve("Planned steps", x, Band(sheet, first, column, column, values, down=True), NAVY),
+        *_ends(sheet, curve, first, column),
     ]
     if target is not None:
         promised = [target] * len(points)
@@ -116,3 +133,19 @@ def latency_chart(
     there = Band(sheet, row, column, column, [at], down=True)
     curves.append(Curve("Planned", here, there, TEAL, marker=True))
     return scatter(title, curves, x_title="requests a second, one replica")
+
+
+def _ends(sheet: str, curve: LatencyCurve, first: int, column: int) -> Iterator[Curve]:
+    """Curves of the slow and the fast end, as far as they are steady."""
+    pairs = zip(("Slow end", "Fast end"), ENDS[column], strict=True)
+    for at, (label, name) in enumerate(pairs, ENDS_FIRST[column]):
+        values = list(takewhile(_known, (getattr(point, name) for point in curve.points)))
+        if len(values) > 1:
+            rates = [point.rps for point in curve.points[: len(values)]]
+            x = Band(sheet, first, RATE, RATE, rates, down=True)
+            y = Band(sheet, first, at, at, values, down=True)
+            yield Curve(label, x, y, MUTED, dash="dash")
+
+
+def _known(value: float | None) -> bool:
+    return value is not None

@@ -34,6 +34,8 @@ CANDIDATE_COLUMNS: tuple[tuple[str, str, float, str], ...] = (
     ("Stability, requests/s", "stability_rps", 12, CENTS),
     ("Pool slope, requests/s", "rate_rps", 12, CENTS),
     ("Pool offset, requests/s", "offset_rps", 12, CENTS),
+    ("Slope at the slow end of the band", "rate_low_rps", 12, CENTS),
+    ("Slope at the fast end of the band", "rate_high_rps", 12, CENTS),
     ("Limited by", "binding", 15, TEXT),
     ("Output tokens/s a GPU", "output_tokens_per_s_per_gpu", 13, TENTHS),
     ("Quality kept", "recovery_frac", 9, PERCENT),
@@ -47,6 +49,10 @@ CANDIDATE_COLUMNS: tuple[tuple[str, str, float, str], ...] = (
     ("TTFT zero load, ms", "ttft_zero_load_ms", 11, TENTHS),
     ("TPOT zero load, ms", "tpot_zero_load_ms", 11, TENTHS),
     ("Known", "label", 13, TEXT),
+    ("Step by own measurements, x", "correction_ratio", 13, CENTS),
+    ("Step band, low, x", "band_low_frac", 10, CENTS),
+    ("Step band, high, x", "band_high_frac", 10, CENTS),
+    ("Step planned, x", "planned_frac", 10, CENTS),
     ("Why not, or dominated by", "", 70, TEXT),
 )
 """Heading, field, width, number format."""

@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
+from planner.result.bands import BandCosts
+from planner.result.fleet import ApiRow, FleetRow
+from planner.result.options import OptionRow
 from planner.result.record import Record
 
 PLAN_VERSION = 1
@@ -103,6 +108,19 @@ class CandidateRow(Record):
     """Slope of the pool's capacity line."""
     offset_rps: float | None = None
     """Offset of the pool's capacity line."""
+    rate_low_rps: float | None = None
+    """The slope if steps take as long as the slow end of the error band."""
+    rate_high_rps: float | None = None
+    """The slope if steps take as long as the fast end."""
+    correction_ratio: float | None = None
+    """Step time by measurements of one's own over the performance model's; 1 without any."""
+    band_low_frac: float | None = None
+    """80 % of measurements in cross-validation lie between this and the next, as factors on the
+    step time; common to all candidates of a model on an accelerator."""
+    band_high_frac: float | None = None
+    """The slow end."""
+    planned_frac: float | None = None
+    """Factor on the step time that the plan takes: planning.plan_at of the band."""
     binding: str = ""
     """What limits it: ttft, tpot, kv_cache, stability, utilization_cap."""
     simulated: bool = False
@@ -116,7 +134,13 @@ class CandidateRow(Record):
     pruned_by: str = ""
     """A candidate at least as good in everything; empty if kept."""
     label: Literal["measured", "calibrated", "extrapolated"] = "calibrated"
-    """How well the performance model knows it."""
+    """How well it is known: the model on this accelerator was measured; the accelerator's family
+    and precision were fitted; or a coefficient was borrowed from another."""
+
+    @property
+    def rate_stated(self) -> bool:
+        """Whether its rate is the scenario's serving table's and nothing was predicted."""
+        return self.mode == "measured"
 
 
 class PoolRow(Record):
@@ -131,36 +155,6 @@ class PoolRow(Record):
     """[period][block] active"""
     served_frac: list[list[float]]
     """[period][block] of the class's traffic"""
-
-
-class FleetRow(Record):
-    """Machines of one SKU at one site by one option."""
-
-    option: Literal["owned", "colo", "reserved_1y", "reserved_3y", "on_demand"]
-    accelerator: str
-    accelerator_title: str
-    site: str
-    lot_name: str
-    """node or rack"""
-    lot_gpus: int
-    lot_kw: float
-    lots_ordered: list[float]
-    """[period] bought or signed; on demand: peak lots over the blocks"""
-    lots_in_service: list[float]
-    """[period] for use; on demand: mean over the period's hours"""
-    lots_by_block: list[list[float]]
-    """[period][block] in use on demand; else in service in every block"""
-
-
-class ApiRow(Record):
-    """Traffic sent to an API."""
-
-    demand_class: str
-    provider: str
-    product: str
-    model: str
-    served_frac: list[list[float]]
-    """[period][block]"""
 
 
 class LedgerInput(Record):
@@ -249,6 +243,12 @@ class LatencyPoint(Record):
     """At the promised percentile."""
     tpot_ms: float
     """At the promised percentile."""
+    ttft_slow_ms: float | None = None
+    """With steps at the slow end of the error band; None where nothing is steady then."""
+    ttft_fast_ms: float | None = None
+    """With steps at the fast end."""
+    tpot_slow_ms: float | None = None
+    tpot_fast_ms: float | None = None
 
 
 class LatencyCurve(Record):
@@ -318,6 +318,10 @@ class Plan(Record):
     sources: list[SourceRow]
     notes: list[str]
     """Solved, but you should know."""
+    band_costs: BandCosts | None = None
+    """What the performance model's error costs, where options were asked for."""
+    options: list[OptionRow] = Field(default_factory=list)
+    """The plan first, then what it is compared with; empty where nothing was compared."""
 
 
 class Attained(Record):

@@ -321,6 +321,25 @@ class Calibration(Sourced):
     """Engine, generation or precision it is for."""
 
 
+class Correction(Sourced):
+    """What one's own measurements say of a model on an accelerator with an engine."""
+
+    accelerator: str
+    """Catalog name."""
+    model: str
+    """Catalog name."""
+    engine: str
+    """Catalog name."""
+    time_ratio: Annotated[float, Field(ge=0.1, le=10)]
+    """Step time as measured over that of the performance model: 1.2 is 20 % slower."""
+    band_low_frac: Annotated[float, Field(gt=0, le=1)]
+    """A tenth of measurements lies below this share of the corrected time per output token."""
+    band_high_frac: Annotated[float, Field(ge=1)]
+    """A tenth lies above this multiple of it."""
+    points: Annotated[int, Field(ge=1)]
+    """Measured operating points behind it."""
+
+
 class Catalog(Frozen):
     """All rows, by name."""
 
@@ -342,9 +361,20 @@ class Catalog(Frozen):
     """assumptions.yaml"""
     calibration: dict[Name, Calibration]
     """calibration/*.yaml"""
+    corrections: dict[Name, Correction] = Field(default_factory=dict)
+    """corrections.yaml, of an overlay: one's own measurements"""
+
+    def correction(self, accelerator: str, model: str, engine: str) -> Correction | None:
+        """What one's own measurements say of a group; None where there are none."""
+        return self.corrections.get(correction_name(accelerator, model, engine))
+
+
+def correction_name(accelerator: str, model: str, engine: str) -> str:
+    """Name of a group's row in corrections.yaml."""
+    return f"{accelerator}--{model}--{engine}"
 
 
 __all__ = [
-    "Accelerator", "ApiPrice", "Assumption", "Calibration", "Catalog", "Engine", "Facility",
-    "Frac", "Model", "Price", "Quantization", "RecoveryPoint",
+    "Accelerator", "ApiPrice", "Assumption", "Calibration", "Catalog", "Correction", "Engine",
+    "Facility", "Frac", "Model", "Price", "Quantization", "RecoveryPoint", "correction_name",
 ]  # fmt: skip

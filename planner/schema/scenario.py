@@ -45,8 +45,9 @@ class Planning(Frozen):
     """Representative groups of hours a period, weekday and weekend together."""
     utilization_max: Annotated[float, Field(gt=0, le=0.95)] = 0.8
     """Nothing is planned above this share of the stability limit on formulas alone (0.7 bursty)."""
-    plan_at: Annotated[Literal["p50", "p80", "p95"] | None, Later()] = None
-    """Which side of the performance model's error band sizes the fleet."""
+    plan_at: Literal["p50", "p80", "p95"] = "p80"
+    """Steps are planned as long as this share of measurements did not exceed in cross-validation:
+    p50 as predicted, p80 and p95 on the safe side of the model's error."""
     efficiency_path_per_year: Annotated[float, Later()] = 0.0
     """Throughput gained a year from engines and model successors."""
 

@@ -72,7 +72,7 @@ def loads(plan: Plan, catalog: Catalog) -> list[Load]:
     found = []
     for pool in plan.pools:
         row = rows[pool.candidate]
-        if row.label == "measured":
+        if row.rate_stated:
             continue
         node_gpus = catalog.accelerators[row.accelerator].gpus_per_node
         for t, b, rate in _rates(plan, pool, row):

@@ -72,7 +72,7 @@ def _subjects(plan: Plan, catalog: Catalog) -> dict[str, Subject]:
     load = traffic(scenario, catalog)
     table = evaluate(scenario, catalog, load)
     place = {name: i for i, name in enumerate(table.names)}
-    measured = {row.id for row in plan.candidates if row.label == "measured"}
+    measured = {row.id for row in plan.candidates if row.rate_stated}
     used = {pool.candidate for pool in plan.pools} - measured
     _same_figures(plan, table, place, used)
     return {name: subject_of(scenario, catalog, table, place[name]) for name in sorted(used)}
@@ -175,7 +175,7 @@ def _notes(plan: Plan) -> list[str]:
         "Replicas take their steps as the performance model says: simulation tries the queueing, "
         "not the step times.",
     ]
-    measured = {row.id for row in plan.candidates if row.label == "measured"}
+    measured = {row.id for row in plan.candidates if row.rate_stated}
     for name in sorted({pool.candidate for pool in plan.pools} & measured):
         found.append(f"Not simulated, its rate is a measurement: {name}.")
     if plan.apis:

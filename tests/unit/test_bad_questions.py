@@ -80,6 +80,7 @@ def test_site_without_the_power(tmp_path, capsys):
         demand=[{**CHAT, "requests_per_s": 200}],
         sites=[{**HQ, "kind": "colo", "it_power_kw": 10}],
         supply={"options": ["colo"], "lead_time_months": {"l40s": 0}},
+        planning={"plan_at": "p50"},
     )  # fmt: skip
     assert status == 3
     assert "site_power: hq, 2027-Q" in said

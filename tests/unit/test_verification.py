@@ -65,7 +65,7 @@ def test_hardest_of_several():
 def test_a_node_out_takes_what_idle_accelerators_do_not_cover():
     # Two nodes of 8 and replicas of 2: 7 serve, 2 accelerators idle. A node out leaves 8 of 14
     # used: 3 replicas fall, 4 carry 7 x 0.6 = 4.2 requests/s, 1.05 each.
-    row = SimpleNamespace(id="c", accelerator="g", gpus=2, demand_class="chat", label="calibrated")
+    row = SimpleNamespace(id="c", accelerator="g", gpus=2, demand_class="chat", rate_stated=False)
     pool = SimpleNamespace(candidate="c", site="hq", replicas=[[7.0]], served_frac=[[1.0]])
     fleet = SimpleNamespace(site="hq", accelerator="g", lot_gpus=8, lots_by_block=[[2.0]])
     demand = SimpleNamespace(name="chat", kind="online", peak_rps=[[4.2]], mean_rps=[[1.0]])
