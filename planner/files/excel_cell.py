@@ -1,5 +1,6 @@
 """One value in one cell: text as it is, numbers as numbers, lists and mappings as on a YAML line.
 
+Numbers of more digits than a cell keeps stand there as text.
 Text that a cell would lose or show as something else (blanks at its ends, nothing, control
 characters, quotes around it) stands in double quotes with backslash escapes, as in JSON.
 """
@@ -19,7 +20,7 @@ from planner.files.write_yaml import flow
 LETTERS_MAX = 32_767
 """A cell holds no more."""
 EXACT_WHOLE_MAX = 2**53
-"""Larger whole numbers lose digits in a cell and stand there as text."""
+"""Larger whole numbers lose digits in a cell."""
 _LOST = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]|_x[0-9A-Fa-f]{4}_")
 """Control characters, and what spreadsheets read as an escape of one."""
 _WRAPS = {"array": ("[", "]"), "object": ("{", "}")}
@@ -43,17 +44,23 @@ def to_cell(value: Any, field: Field) -> str | int | float | bool | None:
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int | float):
-        exact = isinstance(value, float) or abs(value) <= EXACT_WHOLE_MAX
-        return value if exact else str(value)
+        return value if _is_exact(value) else repr(value)
     text = _text(value, field) if isinstance(value, str) else _line(value, field)
     if len(text) > LETTERS_MAX:
         raise ValueError(f"{len(text):,} characters; a cell holds {LETTERS_MAX:,}")
     return text
 
 
+def _is_exact(number: float) -> bool:
+    """Whether a cell keeps every digit: openpyxl writes 16, a double may need 17."""
+    if isinstance(number, int):
+        return abs(number) <= EXACT_WHOLE_MAX
+    return float(f"{number:.16g}") == number
+
+
 def _text(text: str, field: Field) -> str:
     quoted = len(text) > 1 and text[0] == text[-1] == '"'
-    mixed = field.types != {"string"} and text not in field.choices
+    mixed = field.types != {"string"} and text not in field.words
     if text and text == text.strip() and not (quoted or mixed or _LOST.search(text)):
         return text
     escaped = json.dumps(text, ensure_ascii=bool(_LOST.search(text)))
@@ -65,7 +72,9 @@ def _line(value: Any, field: Field) -> str:
     if _LOST.search(text):  # JSON keeps every text in quotes, where escapes are read
         text = _LOST.sub(_escaped, json.dumps(value, ensure_ascii=False))
     bare = text[1:-1]
-    return bare if bare and bare not in field.choices and bare[0] not in "[{" else text
+    stripped = bare != bare.strip() or not bare
+    ambiguous = stripped or bare in field.words or bare[0] in "[{" or _literal(bare) is not None
+    return text if ambiguous else bare
 
 
 def _escaped(found: re.Match[str]) -> str:
@@ -81,7 +90,7 @@ def from_cell(raw: Any, field: Field | None) -> Any:
 
     Examples
     --------
-    >>> field = Field(("tp",), "", frozenset({"array", "string"}), choices=("all",))
+    >>> field = Field(("tp",), "", frozenset({"array", "string"}), words=("all",))
     >>> from_cell("all", field), from_cell("1, x", field), from_cell(8.0, field)
     ('all', [1, 'x'], [8])
     """
@@ -98,7 +107,7 @@ def from_cell(raw: Any, field: Field | None) -> Any:
 
 
 def _read(text: str, field: Field | None, types: frozenset[str]) -> Any:
-    if field and text in field.choices:
+    if field and text in field.words:
         return text
     literal = _literal(text)
     if literal is not None and types != {"array"}:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
@@ -57,7 +58,7 @@ def write_lists(sheet: Worksheet, catalog: Catalog) -> dict[str, str]:
 def write_cover(sheet: Worksheet, title: str, every: Sequence[Form]) -> None:
     """How to fill in the workbook, and what each sheet holds."""
     put(sheet.cell(1, 1), "A planning question", size=16, bold=True, color=NAVY)
-    put(sheet.cell(2, 1), title, size=11, color=MUTED)
+    put(sheet.cell(2, 1), ILLEGAL_CHARACTERS_RE.sub(" ", title), size=11, color=MUTED)
     row = TOP
     for text in INTRODUCTION:
         put(sheet.cell(row, 1), text, size=10, wrap=True)

@@ -72,6 +72,8 @@ class Field:
     """JSON types that it takes: string, number, integer, boolean, array, object."""
     choices: tuple[Any, ...] = ()
     """Its only values, or those of its entries where it is a list."""
+    words: tuple[str, ...] = ()
+    """Of these, what stands for the whole value: all."""
     minimum: float | None = None
     maximum: float | None = None
     default: Any = None
@@ -308,13 +310,10 @@ def _merged(versions: list[tuple[str, Field]], kinds: int) -> Field:
 def _field(
     walk: _Walk, info: FieldInfo, plain: list[dict[str, Any]], path: Path, required: bool
 ) -> Field:
-    types: set[str] = set()
-    choices: list[Any] = []
-    for node in plain:
-        types.add(node.get("type", "string"))
-        choices += _choices(node)
-        for item in _branches(walk, node.get("items", {})):
-            choices += _choices(item)
+    types = frozenset(node.get("type", "string") for node in plain)
+    whole = [choice for node in plain for choice in _choices(node)]
+    items = [item for node in plain for item in _branches(walk, node.get("items", {}))]
+    choices = dict.fromkeys([*whole, *(choice for item in items for choice in _choices(item))])
     numbers = [node for node in plain if node.get("type") in ("number", "integer")]
     limits = numbers[0] if len(plain) == len(numbers) == 1 else {}
     kind = path[-1] == "kind" and len(plain) == 1 and "const" in plain[0]
@@ -322,8 +321,9 @@ def _field(
     return Field(
         path=path,
         meaning=_one_line(info.description) or ("Kind of entry." if kind else ""),
-        types=frozenset(types),
+        types=types,
         choices=tuple(choices),
+        words=tuple(word for word in whole if isinstance(word, str)),
         minimum=limits.get("minimum", limits.get("exclusiveMinimum")),
         maximum=limits.get("maximum", limits.get("exclusiveMaximum")),
         default=None if isinstance(default, BaseModel) or default is PydanticUndefined else default,

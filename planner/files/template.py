@@ -14,6 +14,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from planner.files.plain_yaml import plain_value
 from planner.schema.base import Later
 from planner.schema.scenario import Scenario
 
@@ -152,12 +153,13 @@ def _flow(value: Any) -> str:
         return "[" + ", ".join(_flow(entry) for entry in value) + "]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_flow(entry)}" for key, entry in value.items()) + "}"
-    if (
-        isinstance(value, str)
-        and value.replace("-", "").replace("_", "").replace(".", "").isalnum()
-    ):
-        return str(value)
+    if isinstance(value, str) and isinstance(plain_value(value), str) and _is_word(value):
+        return value
     return "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _is_word(text: str) -> bool:
+    return text.replace("-", "").replace("_", "").replace(".", "").isalnum()
 
 
 def is_later(info: FieldInfo) -> bool:

@@ -9,6 +9,9 @@ import yaml
 
 from planner.files.plain_yaml import plain_value
 
+_FOLDED = frozenset("\x85\u2028\u2029")
+"""Line ends of other systems, which readers fold into a blank unless they are escaped."""
+
 
 class _Dumper(yaml.SafeDumper):
     """Quotes every text that this planner's reader would take for something else."""
@@ -19,7 +22,8 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = None if isinstance(plain_value(text), str) else '"'
+    as_it_is = isinstance(plain_value(text), str) and not _FOLDED.intersection(text)
+    style = None if as_it_is else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
