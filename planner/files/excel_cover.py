@@ -63,7 +63,7 @@ def write_cover(sheet: Worksheet, title: str, every: Sequence[Form]) -> None:
     for text in INTRODUCTION:
         put(sheet.cell(row, 1), text, size=10, wrap=True)
         sheet.merge_cells(start_row=row, start_column=1, end_row=row, end_column=2)
-        sheet.row_dimensions[row].height = 14 * (1 + len(text) // 105)
+        sheet.row_dimensions[row].height = 14 * (1 + len(text) // 125)
         row += 1
     row += 1
     for column, head in enumerate(("Sheet", "What it holds"), 1):

@@ -32,7 +32,7 @@ SPARE_ROWS, LEAST_ROWS = 10, 15
 TOP = 4
 """Row in which every sheet's fields begin."""
 MEANING_WIDTH, VALUE_WIDTH, CARD_WIDTH = 72, 46, 24
-LINE_POINTS, LETTERS_A_WIDTH = 12.5, 1.25
+LINE_POINTS, LETTERS_A_WIDTH = 12.5, 1.35
 """Of 9 point text: the height of a line, and letters that a column holds by unit of its width."""
 
 
