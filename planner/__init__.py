@@ -48,21 +48,16 @@ __all__ = [
 
 
 def load(path_or_name: str, *, catalog: Catalog | None = None) -> Scenario:
-    """A scenario from a file, or a packaged one by name, checked against the catalog.
+    """A scenario from a YAML or Excel file, or a packaged one by name, checked with the catalog.
 
     Raises
     ------
     ScenarioError : everything that is wrong with it, each with path, value and what would do.
     """
     from planner.files.catalog import load_catalog
-    from planner.files.names import check_names
     from planner.files.scenario import load_scenario
 
-    scenario = load_scenario(path_or_name)
-    problems = check_names(scenario, catalog or load_catalog())
-    if problems:
-        raise ScenarioError(path_or_name, problems)
-    return scenario
+    return load_scenario(path_or_name, catalog=catalog or load_catalog())
 
 
 _LAZY = {

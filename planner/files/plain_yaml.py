@@ -46,6 +46,8 @@ class Document:
     data: Any
     lines: dict[Path, int]
     """Line of each key or list entry, 1 for the first."""
+    cells: dict[Path, str] = field(default_factory=dict)
+    """Cell of each, where the file is a workbook: Demand!C7."""
 
 
 @dataclass

@@ -59,18 +59,48 @@ def sentences(error: ValidationError, document: Document, model: type[BaseModel]
             continue
         said = [_sentence(detail, path, document.data, schema) for detail in _one_branch(details)]
         line = _line(path, document.lines)
-        found += [(line, text) for text in _placed(path, line, said, document.data)]
+        found += [(line, text) for text in _placed(path, line, said, document)]
     return [sentence for _, sentence in sorted(found, key=lambda pair: pair[0])]
 
 
-def _placed(path: Path, line: int, said: list[str], data: Any) -> list[str]:
+def _placed(path: Path, line: int, said: list[str], document: Document) -> list[str]:
     """Sentences with their place; the scenario's own checks come joined and are parted here."""
     distinct = list(dict.fromkeys(said))
     if path:
-        return [f"{spoken_path(path, data)} (line {line}): {' or '.join(distinct)}"]
+        spoken = spoken_path(path, document.data)
+        if not document.cells:
+            return [f"{spoken} (line {line}): {' or '.join(distinct)}"]
+        cell = next((document.cells[p] for p in _upwards(path) if p in document.cells), "")
+        return [f"{cell}{': ' if cell else ''}{spoken}: {' or '.join(distinct)}"]
     if distinct[0].startswith("not supported yet"):
         return distinct
-    return [part for text in distinct for part in text.split("; ")]
+    return with_cells([part for text in distinct for part in text.split("; ")], document)
+
+
+def _upwards(path: Path) -> Iterator[Path]:
+    """A path, then what is around it."""
+    return (path[:end] for end in range(len(path), 0, -1))
+
+
+def with_cells(messages: Iterable[str], document: Document) -> list[str]:
+    """Messages that begin with a path, with its cell before it where the file is a workbook.
+
+    Examples
+    --------
+    >>> document = Document({"supply": {"tp_max": 9}}, {}, {("supply", "tp_max"): "Scenario!C9"})
+    >>> with_cells(["supply.tp_max: is odd", "all else is well"], document)
+    ['Scenario!C9: supply.tp_max: is odd', 'all else is well']
+    """
+    spoken = {spoken_path(path, document.data): cell for path, cell in document.cells.items()}
+    return [_with_cell(message, spoken) for message in messages]
+
+
+def _with_cell(message: str, cells: Mapping[str, str]) -> str:
+    path = re.match(r"[\w.\[\]-]*", message)
+    said = path[0].rstrip(".") if path else ""
+    while said and said not in cells:
+        said = said.rpartition(".")[0]
+    return f"{cells[said]}: {message}" if said else message
 
 
 def spoken_path(path: Path, data: Any) -> str:
@@ -187,10 +217,7 @@ def _branch_not_taken(path: Path, details: list[Any], paths: Iterable[Path]) -> 
 
 
 def _line(path: Path, lines: Mapping[Path, int]) -> int:
-    for end in range(len(path), -1, -1):
-        if path[:end] in lines:
-            return lines[path[:end]]
-    return 1
+    return next((lines[p] for p in (*_upwards(path), ()) if p in lines), 1)
 
 
 def _sentence(detail: Any, path: Path, data: Any, schema: Schema) -> str:

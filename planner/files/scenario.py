@@ -6,17 +6,19 @@ import difflib
 import importlib.resources
 import json
 from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from planner.errors import ScenarioError
 from planner.files.names import check_names, notes
-from planner.files.plain_yaml import SIZE_MAX_BYTES, Document, parse, plain_value
-from planner.files.problems import found_value, meant, sentences
+from planner.files.plain_yaml import SIZE_MAX_BYTES, Document, parse
+from planner.files.problems import found_value, meant, sentences, with_cells
+from planner.files.write_yaml import block
 from planner.schema.base import Later
+from planner.schema.catalog import Catalog
 from planner.schema.scenario import Scenario
 
 __all__ = [
@@ -27,28 +29,66 @@ __all__ = [
     "notes",
     "packaged_names",
     "parse_scenario",
+    "written",
 ]
 
-_SUFFIXES = {".yaml", ".yml", ".json"}
+_SUFFIXES = {".yaml", ".yml", ".json", ".xlsx"}
 
 
-def load_scenario(path_or_name: str | Path) -> Scenario:
+def load_scenario(path_or_name: str | Path, *, catalog: Catalog | None = None) -> Scenario:
     """Read a scenario file, or a packaged scenario by its name.
 
     Parameters
     ----------
-    path_or_name : a YAML or JSON file, or a name that `packaged_names` lists.
+    path_or_name : a YAML, JSON or Excel (.xlsx) file, or a name that `packaged_names` lists.
+    catalog : names and prices to check the scenario against, if any.
 
     Raises
     ------
-    ScenarioError with every problem of the file, each with path, line, value and what would do.
+    ScenarioError with every problem of the file, each with path, line or cell, value and what
+    would do.
     """
-    name, packaged = str(path_or_name), _packaged()
-    return parse_scenario(_read(Path(name), packaged), name)
+    where = str(path_or_name)
+    path = Path(where)
+    raw = _read(path, _packaged())
+    if path.suffix.lower() in _SPREADSHEETS:
+        scenario, document = _from_workbook(raw, path.suffix, where)
+    else:
+        document = parse(raw, where)
+        scenario = _checked(document, where)
+    problems = check_names(scenario, catalog) if catalog else []
+    if problems:
+        raise ScenarioError(where, with_cells(problems, document))
+    return scenario
+
+
+_SPREADSHEETS = {".xlsx", ".xlsm", ".xltm", ".xlsb", ".xls", ".ods"}
+
+
+def _from_workbook(raw: bytes, suffix: str, where: str) -> tuple[Scenario, Document]:
+    """Read a workbook; openpyxl is imported here, because most scenarios do not need it."""
+    from planner.files.excel_guard import refuse_other_format
+    from planner.files.excel_read import read_workbook
+
+    refuse_other_format(suffix, where)
+    document, wrong = read_workbook(raw, where)
+    try:
+        scenario = _checked(document, where)
+    except ScenarioError as error:
+        # A cell that could not be read is missing from the document too: say so once.
+        others = [p for p in error.problems if p.split(": ")[0] not in wrong]
+        raise ScenarioError(where, [*_by_cell(wrong), *others]) from None
+    if wrong:
+        raise ScenarioError(where, _by_cell(wrong))
+    return scenario, document
+
+
+def _by_cell(wrong: dict[str, str]) -> list[str]:
+    return [f"{cell}: {what}" for cell, what in wrong.items()]
 
 
 def parse_scenario(raw: bytes, where: str) -> Scenario:
-    """Check the bytes of a scenario file.
+    """Check the bytes of a YAML or JSON scenario file.
 
     Parameters
     ----------
@@ -59,7 +99,10 @@ def parse_scenario(raw: bytes, where: str) -> Scenario:
     ------
     ScenarioError with every problem found.
     """
-    document = parse(raw, where)
+    return _checked(parse(raw, where), where)
+
+
+def _checked(document: Document, where: str) -> Scenario:
     if not isinstance(document.data, dict):
         what = "is empty" if document.data is None else f"is {found_value(document.data)}"
         raise ScenarioError(where, [f"{what}; a mapping with name, horizon, demand is needed"])
@@ -70,27 +113,38 @@ def parse_scenario(raw: bytes, where: str) -> Scenario:
         raise ScenarioError(where, sentences(error, _as_json(document), Scenario)) from None
 
 
-def dump_scenario(scenario: Scenario) -> str:
-    """YAML of a scenario with every default filled in; reads back as the same scenario.
+def dump_scenario(scenario: Scenario, *, defaults: bool = True) -> str:
+    """YAML of a scenario; reads back as the same scenario.
 
     Parameters
     ----------
     scenario : the scenario. Fields that are not supported yet are left out.
+    defaults : fill in every default; else write what the scenario itself says.
     """
-    written = scenario.model_dump(mode="json", exclude_none=True)
-    return yaml.dump(written, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    if defaults:
+        return block(scenario.model_dump(mode="json", exclude_none=True))
+    return block(written(scenario))
 
 
-class _Dumper(yaml.SafeDumper):
-    """Quotes every text that this planner's reader would take for something else."""
+def written(scenario: Scenario) -> dict[str, Any]:
+    """What a scenario itself says, without its defaults, as plain values."""
+    return {name: _plain(getattr(scenario, name)) for name in _said(scenario)}
 
 
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = None if isinstance(plain_value(text), str) else '"'
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+def _said(model: BaseModel) -> list[str]:
+    """Fields that were given; a kind of entry always counts, it decides what the others mean."""
+    given = model.model_fields_set | ({"kind"} & type(model).model_fields.keys())
+    return [n for n in type(model).model_fields if n in given and getattr(model, n) is not None]
 
 
-_Dumper.add_representer(str, _text)
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return {name: _plain(getattr(value, name)) for name in _said(value)}
+    if isinstance(value, dict):
+        return {str(key): _plain(below) for key, below in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(below) for below in value]
+    return value.value if isinstance(value, Enum) else value
 
 
 def packaged_names() -> list[str]:
@@ -161,4 +215,4 @@ def _absent(path: Path, packaged: dict[str, Path]) -> str:
 def _as_json(document: Document) -> Document:
     """The document as JSON shows it to pydantic."""
     data: Any = json.loads(json.dumps(document.data))
-    return Document(data, document.lines)
+    return Document(data, document.lines, document.cells)

@@ -14,6 +14,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from planner.files.plain_yaml import plain_value
 from planner.schema.base import Later
 from planner.schema.scenario import Scenario
 
@@ -87,7 +88,7 @@ def template(name: str, changes: Mapping[str, Any] | None = None) -> str:
 
 def _lines(model: type[BaseModel], values: dict[str, Any], indent: str) -> Iterator[str]:
     for key, info in model.model_fields.items():
-        if _is_later(info):
+        if is_later(info):
             continue
         if key in values:
             yield from _written(key, values[key], info, indent)
@@ -146,21 +147,23 @@ def _kind(models: list[type[BaseModel]], entry: dict[str, Any]) -> type[BaseMode
 def _flow(value: Any) -> str:
     """A value on one line; JSON is YAML."""
     if isinstance(value, BaseModel):
-        live = {k: i for k, i in type(value).model_fields.items() if not _is_later(i)}
+        live = {k: i for k, i in type(value).model_fields.items() if not is_later(i)}
         return "{" + ", ".join(f"{k}: {_flow(getattr(value, k))}" for k in live) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_flow(entry) for entry in value) + "]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_flow(entry)}" for key, entry in value.items()) + "}"
-    if (
-        isinstance(value, str)
-        and value.replace("-", "").replace("_", "").replace(".", "").isalnum()
-    ):
-        return str(value)
+    if isinstance(value, str) and isinstance(plain_value(value), str) and _is_word(value):
+        return value
     return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def _is_later(info: FieldInfo) -> bool:
+def _is_word(text: str) -> bool:
+    return text.replace("-", "").replace("_", "").replace(".", "").isalnum()
+
+
+def is_later(info: FieldInfo) -> bool:
+    """Whether a field's behaviour does not exist yet, so that no form offers it."""
     return any(isinstance(mark, Later) for mark in info.metadata)
 
 

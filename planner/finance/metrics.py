@@ -8,6 +8,8 @@ this one) and raise where the question has no answer.
        internal rates.
 .. [2] A. Sullivan et al., Manual for the Economic Evaluation of Energy Efficiency and Renewable
        Energy Technologies, NREL/TP-462-5173, 1995: recovery factors and paybacks.
+.. [3] S. A. Ross, R. W. Westerfield, B. D. Jordan, Fundamentals of Corporate Finance: leasing
+       against buying at the after-tax borrowing rate.
 """
 
 from __future__ import annotations
@@ -105,6 +107,35 @@ def irr_per_year(monthly_cash: ArrayLike) -> float:
     return float((1 + irr(monthly_cash)) ** MONTHS_PER_YEAR - 1)
 
 
+def mirr(cash: ArrayLike, *, finance_rate: float, reinvest_rate: float) -> float:
+    r"""Modified internal rate of return per interval, as Excel's MIRR defines it.
+
+    .. math:: \left(\frac{\sum_k c^+_k (1+r)^{n-k}}{-\sum_k c^-_k (1+f)^{-k}}\right)^{1/n} - 1
+
+    for cash :math:`c_k` at intervals k = 0 to n. Outlays are discounted at the finance rate f to
+    the first interval, income grows at the reinvestment rate r to the last: one answer where cash
+    changes sign more than once and `irr` has several.
+
+    Raises
+    ------
+    ValueError : cash without both an outlay and an income.
+
+    Examples
+    --------
+    100 becomes 60 x 1.1 + 55 = 121 in two intervals.
+
+    >>> round(mirr([-100, 60, 55], finance_rate=0.05, reinvest_rate=0.1), 12)
+    0.1
+    """
+    flow = np.asarray(cash, float)
+    if not (np.any(flow > 0) and np.any(flow < 0)):
+        raise ValueError("cash never changes sign: there is no modified internal rate of return")
+    last = len(flow) - 1
+    outlay = -npv(np.minimum(flow, 0), rate=finance_rate)
+    income = npv(np.maximum(flow, 0), rate=reinvest_rate) * (1 + reinvest_rate) ** last
+    return float((income / outlay) ** (1 / last) - 1)
+
+
 def payback(cash: ArrayLike, *, rate: float = 0.0, first: float = 0.0) -> float:
     """Intervals from the start until cumulated (discounted) cash stays at 0 or more.
 
@@ -194,3 +225,100 @@ def effective_savings_rate(*, on_demand_equivalent_usd: float, actual_usd: float
     0.25
     """
     return 1 - actual_usd / on_demand_equivalent_usd
+
+
+def break_even_residual(
+    *, own_npv_usd: float, rent_npv_usd: float, discount_factor: float, kept_frac: float = 1.0
+) -> float:
+    """End value at which buying costs as much as renting [USD of sale price].
+
+    Parameters
+    ----------
+    own_npv_usd : present cost of buying without any end value.
+    rent_npv_usd : present cost of renting for the same use.
+    discount_factor : of the day of sale.
+    kept_frac : share of the sale price left after selling cost and tax.
+
+    Negative: buying is cheaper even if machines must be given away.
+
+    Examples
+    --------
+    Buying costs 20 more today; 10 % of the price goes to the seller's agent: 20 / (0.5 x 0.9).
+
+    >>> round(break_even_residual(
+    ...     own_npv_usd=120, rent_npv_usd=100, discount_factor=0.5, kept_frac=0.9
+    ... ), 6)
+    44.444444
+    """
+    return (own_npv_usd - rent_npv_usd) / (discount_factor * kept_frac)
+
+
+def net_advantage_to_leasing(
+    *,
+    price_usd: float,
+    lease_usd: ArrayLike,
+    depreciation_usd: ArrayLike,
+    tax_rate_frac: float,
+    after_tax_rate: float,
+    residual_after_tax_usd: float = 0.0,
+    in_advance: bool = False,
+) -> float:
+    r"""Net advantage to leasing: what leasing saves against buying, today [USD] [3]_.
+
+    .. math:: P - \sum_t \frac{L_t (1 - \tau)}{(1+r)^{t-a}} - \sum_t \frac{D_t \tau}{(1+r)^t}
+              - \frac{R}{(1+r)^N}
+
+    The lessee saves the price P, pays the lease after tax, and forgoes the tax shield of
+    depreciation and the residual. r is the after-tax borrowing rate, because a lease displaces
+    debt; a = 1 for payments in advance. Negative: buy.
+
+    Parameters
+    ----------
+    lease_usd, depreciation_usd : by year, shapes (years,).
+
+    Examples
+    --------
+    No tax, one payment of 110 a year from now at 10 % for a machine of 100: even.
+
+    >>> round(net_advantage_to_leasing(price_usd=100, lease_usd=[110], depreciation_usd=[100],
+    ...     tax_rate_frac=0, after_tax_rate=0.1), 9)
+    0.0
+    """
+    lease, shield = np.asarray(lease_usd, float), np.asarray(depreciation_usd, float)
+    paid = npv(lease * (1 - tax_rate_frac), rate=after_tax_rate, first=0 if in_advance else 1)
+    lost = npv(shield * tax_rate_frac, rate=after_tax_rate, first=1)
+    residual = residual_after_tax_usd * (1 + after_tax_rate) ** -float(len(lease))
+    return float(price_usd - paid - lost - residual)
+
+
+def usd_per_gpu_hour(
+    *, cost_usd: float, gpus: float, hours: float, utilization_frac: float = 1.0
+) -> float:
+    """Cost of a GPU-hour that does work [USD]; inf where none does.
+
+    With discounted cost and discounted hours it is a levelized cost.
+
+    Examples
+    --------
+    >>> usd_per_gpu_hour(cost_usd=1000, gpus=8, hours=100, utilization_frac=0.5)
+    2.5
+    """
+    delivered = gpus * hours * utilization_frac
+    return cost_usd / delivered if delivered else math.inf
+
+
+def resale_usd(
+    *, price_usd: float, vintage_frac: float, condition_frac: float = 1.0, sale_frac: float = 1.0
+) -> float:
+    """Proceeds of a used machine: price x what its age, condition and way of sale keep of it.
+
+    `vintage_frac` is the market's price for a machine of this age in perfect condition / price
+    when new; `sale_frac` what a sale of this urgency fetches (1 for an orderly one), less its
+    cost.
+
+    Examples
+    --------
+    >>> resale_usd(price_usd=1000, vintage_frac=0.5, condition_frac=0.8, sale_frac=0.5)
+    200.0
+    """
+    return price_usd * vintage_frac * condition_frac * sale_frac

@@ -8,15 +8,20 @@ import pytest
 from planner.finance.metrics import (
     annuity_factor,
     break_even_months,
+    break_even_residual,
     break_even_utilization,
     capital_recovery_factor,
     discount_factors,
     effective_savings_rate,
     irr,
     irr_per_year,
+    mirr,
     monthly_rate,
+    net_advantage_to_leasing,
     npv,
     payback,
+    resale_usd,
+    usd_per_gpu_hour,
 )
 
 # NREL/REopt.jl 029db01, src/core/utils.jl annuity_factor, five decimals.
@@ -135,3 +140,65 @@ def test_effective_savings_rate():
 def test_conventions():
     assert monthly_rate(0.08) == pytest.approx(0.00643403, abs=1e-8)
     assert discount_factors(rate=0.21, count=2, first=0.5)[0] == pytest.approx(1 / 1.1)
+
+
+def test_mirr_is_excels():
+    # Microsoft's function reference: 120,000 borrowed at 10 %, income reinvested at 12 %:
+    # 12.61 % after five years, -4.80 % after three; at 14 % of reinvestment 13.48 %.
+    cash = [-120_000, 39_000, 30_000, 21_000, 37_000, 46_000]
+    for years, reinvest, expected in ((5, 0.12, 0.1261), (3, 0.12, -0.0480), (5, 0.14, 0.1348)):
+        found = mirr(cash[: years + 1], finance_rate=0.10, reinvest_rate=reinvest)
+        assert found == pytest.approx(expected, abs=5e-5)
+
+
+def test_mirr_by_hand():
+    # 25 x 1.12 + 116 = 144 from 100 in two intervals; outlays 100 + 55 / 1.1 = 150 become 216.
+    assert mirr([-100, 25, 116], finance_rate=0.1, reinvest_rate=0.12) == pytest.approx(0.2)
+    assert mirr([-100, -55, 216], finance_rate=0.1, reinvest_rate=0.5) == pytest.approx(0.2)
+    with pytest.raises(ValueError, match="never changes sign"):
+        mirr([-1, -2], finance_rate=0.1, reinvest_rate=0.1)
+
+
+def test_mirr_where_there_are_several_internal_rates():
+    # 10 % and 20 % are both internal rates: at either the modified one is the rate itself.
+    for rate in (0.1, 0.2):
+        found = mirr([-100, 230, -132], finance_rate=rate, reinvest_rate=rate)
+        assert found == pytest.approx(rate)
+
+
+def test_residual_at_which_buying_costs_as_much():
+    # 1,000 more to buy; worth 0.8 on the day of sale, a tenth goes to selling: 1,000 / 0.72.
+    found = break_even_residual(
+        own_npv_usd=5_000, rent_npv_usd=4_000, discount_factor=0.8, kept_frac=0.9
+    )
+    assert found == pytest.approx(1_388.89, abs=0.005)
+    assert break_even_residual(own_npv_usd=1, rent_npv_usd=2, discount_factor=1) == -1
+
+
+def test_net_advantage_to_leasing():
+    given = {
+        "price_usd": 10_000,
+        "lease_usd": [2_500] * 5,
+        "depreciation_usd": [2_000] * 5,
+        "tax_rate_frac": 0.34,
+        "after_tax_rate": 0.05,
+    }
+    assert net_advantage_to_leasing(**given) == pytest.approx(-87.68, abs=0.005)
+    # A residual of 1,276.28 after tax is worth 1,000 today (1.05^5 = 1.27628) and lost by leasing.
+    lost = net_advantage_to_leasing(**given, residual_after_tax_usd=1_276.2815625)
+    assert lost == pytest.approx(-1_087.68, abs=0.005)
+    # In advance each 1,650 falls due a year sooner: 1,650 x 4.329477 x 0.05 = 357.18 more.
+    early = net_advantage_to_leasing(**given, in_advance=True)
+    assert early == pytest.approx(-87.68 - 357.18, abs=0.01)
+
+
+def test_unit_cost_of_work_done():
+    assert usd_per_gpu_hour(cost_usd=876, gpus=1, hours=8760, utilization_frac=0.5) == 0.2
+    assert usd_per_gpu_hour(cost_usd=1, gpus=1, hours=1, utilization_frac=0) == math.inf
+
+
+def test_resale():
+    # 30,000 x 0.46 after three years x 0.72 used: 9,936 sold in time, 6,458.40 in 30 days (0.65)
+    given = {"price_usd": 30_000, "vintage_frac": 0.46, "condition_frac": 0.72}
+    assert resale_usd(**given) == pytest.approx(9_936)
+    assert resale_usd(**given, sale_frac=0.65) == pytest.approx(6_458.4)
