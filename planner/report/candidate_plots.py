@@ -73,7 +73,7 @@ def write_candidate_plots(question: Case, places: Sequence[int], folder: Path) -
         words = "plots need matplotlib: pip install 'inference-fleet-planner[plots]'"
         raise ScenarioError("--plots", [words]) from error
     ensure_folder(folder)
-    written = []
+    written: list[Path] = []
     for i in places:
         config = question.table.configurations[i]
         if question.table.reasons[i] or config.measured_rps is not None:
