@@ -15,6 +15,7 @@ from planner.report.sheet_fleet import FleetSheet
 from planner.report.sheet_inputs import InputsSheet
 from planner.report.sheet_options import OptionsSheet
 from planner.report.sheet_scenarios import ScenariosSheet
+from planner.report.sheet_sensitivity import SensitivitySheet
 from planner.report.style import CENTS, COUNT, SCIENTIFIC
 from planner.report.traffic_share import served_by_period
 from planner.result import Plan
@@ -36,6 +37,7 @@ class Parts:
     fleet: FleetSheet
     scenarios: ScenariosSheet | None = None
     options: OptionsSheet | None = None
+    sensitivity: SensitivitySheet | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

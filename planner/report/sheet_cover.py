@@ -21,6 +21,8 @@ SHEETS = {
     "Costs": "The ledger by month: quantities, prices, cash",
     "Cash": "Cash by category and month, present value",
     "Annual": "Cash by fiscal year",
+    "Metrics": "Unit costs, peak cash, and rates of return of what the plan saves",
+    "Sensitivity": "One driver at a time on the same fleet, and break-even values",
     "Candidates": "Every serving configuration, or why it cannot serve",
     "Sources": "Where each figure comes from, and how old it is",
     "Checks": "What must hold, rolled up to one flag",
