@@ -15,6 +15,7 @@ SHEETS = {
     "Options": "The same demand served in one way only, or not at all: what the plan saves",
     "Inputs": "Every number behind the costs, with source; change blue cells",
     "Scenarios": "The switch: which option's solved quantities drive Costs and Cash",
+    "Demand": "Planned demand against capacity by block, with factors to change it",
     "Fleet": "Machines, replicas and traffic by period, as solved",
     "Sizing trail": "Thirteen steps from traffic to cost, class by class",
     "Latency": "Latency against throughput, with the promise and the planned point",

@@ -21,7 +21,7 @@ from planner.report.page import Book, Page
 from planner.report.sheet_annual import AnnualSheet
 from planner.report.sheet_cash import NPV_NAME, CashSheet
 from planner.report.sheet_inputs import DISCOUNT_RATE
-from planner.report.sheet_scenarios import ScenariosSheet
+from planner.report.sheet_scenarios import PLAN_NUMBER, SWITCH_NAME, ScenariosSheet
 from planner.report.style import CENTS, COUNT, FINE, PERCENT, TEAL, TENTHS
 from planner.result import ClassCost, Plan
 from planner.units import MILLION, MONTHS_PER_YEAR, SECONDS_PER_HOUR
@@ -127,7 +127,7 @@ def write_metrics(book: Book, parts: Parts) -> None:
     writer = _Writer(page, parts.annual, 4)
     _of_the_plan(writer, view, cash)
     writer.row += 1
-    _machines(writer, plan, view, cash)
+    _machines(writer, parts)
     if plan.class_costs:
         writer.row += 1
         _classes(writer, plan)
@@ -160,8 +160,9 @@ def _of_the_plan(writer: _Writer, view: View, cash: CashSheet) -> None:
     writer.money("Peak cash exposure", f"MAX(0,{span})", peak, "most that is ever out")
 
 
-def _machines(writer: _Writer, plan: Plan, view: View, cash: CashSheet) -> None:
-    used = use_of(plan)
+def _machines(writer: _Writer, parts: Parts) -> None:
+    """The plan's hours; their cost only while the money is the plan's."""
+    view, cash, used = parts.view, parts.cash, use_of(parts.plan)
     writer.head("Machines over the horizon", ("Value",))
     held = writer.value(
         "GPU-hours in service", "GPU-h", used.in_service_h, COUNT, look="solved",
@@ -181,8 +182,11 @@ def _machines(writer: _Writer, plan: Plan, view: View, cash: CashSheet) -> None:
         ("Cost of a GPU-hour in service", held, used.in_service_h),
         ("Cost of a GPU-hour delivered, at that utilization", work, used.at_work_h),
     ):
+        cost = f"{source}/{hours}"
+        if parts.scenarios is not None:
+            cost = f'IF({SWITCH_NAME}={PLAN_NUMBER},{cost},"n/a")'
         writer.formula(
-            label, "USD/GPU/h", f"={source}/{hours}", spent / count, style=CENTS,
+            label, "USD/GPU/h", f"={cost}", spent / count, style=CENTS,
             note="cash out less API fees, undiscounted",
         )  # fmt: skip
 

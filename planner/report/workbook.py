@@ -16,6 +16,7 @@ from planner.report.sheet_checks import write_checks
 from planner.report.sheet_costs import write_costs
 from planner.report.sheet_cover import SHEETS, write_cover
 from planner.report.sheet_decision import write_decision
+from planner.report.sheet_demand import write_demand
 from planner.report.sheet_fleet import write_fleet
 from planner.report.sheet_inputs import write_inputs
 from planner.report.sheet_latency import write_latency
@@ -52,9 +53,12 @@ def workbook_bytes(plan: Plan) -> bytes:
     cash = write_cash(book, seen, costs)
     annual = write_annual(book, seen, cash)
     fleet = write_fleet(book, plan)
+    demand = write_demand(book, plan)
     options = write_options(book, plan, scenarios, costs, annual)
     sensitivity = write_sensitivity(book, figures, costs, cash, annual)
-    parts = Parts(plan, seen, inputs, costs, cash, annual, fleet, scenarios, options, sensitivity)
+    parts = Parts(
+        plan, seen, inputs, costs, cash, annual, fleet, scenarios, options, sensitivity, demand
+    )
     write_metrics(book, parts)
     checks = write_checks(book, parts)
     write_decision(book, parts, checks)

@@ -191,6 +191,33 @@ def test_every_value_after_a_change_equals_the_workbook_of_that_plan(shipped):
                     assert agrees(found, cached), (title, cell.coordinate, found, cached)
 
 
+def demand_cell(book, label: str, period: int) -> tuple[int, int, int]:
+    sheet = book["Demand"]
+    row = next(cell.row for cell in sheet["A"] if cell.value == label)
+    return book.sheetnames.index("Demand"), row, 3 + period
+
+
+@pytest.mark.parametrize(
+    ("label", "factor", "carried"),
+    [
+        ("Demand against plan (growth)", 0.9, True),
+        ("Demand against plan (growth)", 1.5, False),
+        ("Peak over mean against plan", 1.5, False),
+    ],
+)
+def test_changed_demand_asks_for_another_solve(compared, label, factor, carried):
+    book = openpyxl.load_workbook(compared)
+    model = ironcalc.load_from_xlsx(str(compared), "en", "UTC")
+    before = npv_of(model, book)
+    model.set_user_input(*demand_cell(book, label, 2), repr(factor))
+    model.evaluate()
+    assert npv_of(model, book) == pytest.approx(before, rel=1e-12)  # fleet and money stay
+    cover = book.sheetnames.index("Cover")
+    assert str(model.get_cell_value(cover, 5, 3)).startswith("Demand changed: solve again")
+    flag = model.get_cell_value(cover, 5, 2)
+    assert flag == ("All checks hold" if carried else "A check fails: see sheet Checks")
+
+
 def driver_row(book, label: str) -> int:
     return next(cell.row for cell in book["Sensitivity"]["A"] if cell.value == label)
 
