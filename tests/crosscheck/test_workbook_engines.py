@@ -209,7 +209,7 @@ def test_changed_demand_asks_for_another_solve(compared, label, factor, carried)
     book = openpyxl.load_workbook(compared)
     model = ironcalc.load_from_xlsx(str(compared), "en", "UTC")
     before = npv_of(model, book)
-    model.set_user_input(*demand_cell(book, label, 2), repr(factor))
+    model.set_user_input(*demand_cell(book, label, 0), repr(factor))
     model.evaluate()
     assert npv_of(model, book) == pytest.approx(before, rel=1e-12)  # fleet and money stay
     cover = book.sheetnames.index("Cover")
