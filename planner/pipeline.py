@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 REFINE_ROUNDS = 12
 """Most times that rates are simulated and the program is solved again."""
 
+OPTIONS_WAIT_S = 60.0
+"""Longest wait for options once the plan is there; a note names how many are missing."""
+
 Progress = Callable[[str, float, "float | None"], None]
 """step, seconds since the start, gap where there is one"""
 
@@ -171,7 +174,7 @@ def _beside(question: Case) -> Beside:
 def _compared(answer: Plan, others: Beside, clock: _Clock) -> Plan:
     """The plan with its options; one that stopped early waits for none."""
     clock.step("options")
-    found = others.answers(wait=answer.status == "optimal")
+    found = others.answers(wait_s=OPTIONS_WAIT_S if answer.status == "optimal" else 0.0)
     seconds = {**answer.seconds, **clock.seconds()}
     compared = with_options(answer, found[: len(STANDARD)], len(STANDARD))
     banded = bands.with_band_costs(compared, found[len(STANDARD) :])

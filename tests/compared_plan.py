@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planner.alternatives.outcome import nothing, of_plan
+from planner.alternatives.outcome import nothing
 from planner.report.ledger_view import view
 from planner.result import OptionRow, Plan
 from tests.plan_fixture import small_plan
@@ -32,5 +32,5 @@ def compared_plan(**changes: object) -> Plan:
     refused = OptionRow(
         name="api", title="API only", status="infeasible", reasons=["=no provider"], served_frac=0.0
     )
-    rows = [of_plan(plan), rented, late, refused, nothing(plan)]
+    rows = [plan.as_option(), rented, late, refused, nothing(plan)]
     return plan.model_copy(update={"options": rows})

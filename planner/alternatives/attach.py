@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.alternatives.outcome import Answered, nothing, of_plan
+from planner.alternatives.outcome import Answered, nothing
 from planner.answer.sources import ledger_inputs
 from planner.finance import ledger
 from planner.finance.ledger import Input
@@ -29,7 +29,7 @@ def with_options(plan: Plan, found: Sequence[Answered], asked: int) -> Plan:
     left = [f"{missing} of {asked} options were not solved: stopped early."] if missing else []
     return plan.model_copy(
         update={
-            "options": [of_plan(plan), *(one.row for one in found), nothing(plan)],
+            "options": [plan.as_option(), *(one.row for one in found), nothing(plan)],
             "ledger_lines": ledger.dump(lines),
             "ledger_inputs": ledger_inputs(inputs),
             "notes": [*plan.notes, *left],

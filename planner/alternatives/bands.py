@@ -112,11 +112,12 @@ def _evaluated(question: Case, scenario: Scenario, catalog: Catalog) -> Case:
 
 
 def with_band_costs(plan: Plan, found: Sequence[Answered]) -> Plan:
-    """The plan with its cost at each side of the band; as it is where any is missing."""
+    """The plan with its cost at each side of the band, or a note where any is missing."""
     own = str(plan.scenario["planning"]["plan_at"])
     rows = {one.row.name.removeprefix("band_"): one.row for one in found}
     if rows.keys() != {*PLAN_SHARES, HALVED} - {own}:
-        return plan
+        note = "Cost at the other sides of the error band was not solved in time: stopped early."
+        return plan.model_copy(update={"notes": [*plan.notes, note]})
     planned = BandCost(
         name=own, status="plan", npv_usd=plan.npv_usd, bound_usd=plan.bound_usd,
         gap_frac=plan.gap_frac,

@@ -68,16 +68,15 @@ class Beside:
         self._process.wait()
         self._talk.join()
 
-    def answers(self, *, wait: bool) -> list[Answered]:
-        """Answers in the order of the tasks; without `wait` those that are there already.
+    def answers(self, *, wait_s: float) -> list[Answered]:
+        """Answers in the order of the tasks, those that are there within `wait_s`.
 
         Ctrl-C ends the waiting. What the other process could not do is done in this one.
         """
-        if not wait:
-            return list(self._found)
         try:
-            self._talk.join()
-            for variant, key in self._tasks[len(self._found) :]:
+            self._talk.join(wait_s)
+            ended = wait_s > 0 and not self._talk.is_alive()
+            for variant, key in self._tasks[len(self._found) :] if ended else ():
                 self._found.append(answered(variant, key, gap=GAP_FRAC, limit_s=TIME_LIMIT_S))
         except KeyboardInterrupt:
             return list(self._found)

@@ -132,21 +132,6 @@ def _plain(reasons: Sequence[str]) -> list[str]:
     ]
 
 
-def of_plan(plan: Plan) -> OptionRow:
-    """The plan as the first option."""
-    return OptionRow(
-        name="plan",
-        title="The plan",
-        status="plan",
-        npv_usd=plan.npv_usd,
-        bound_usd=plan.bound_usd,
-        gap_frac=plan.gap_frac,
-        fleet=plan.fleet,
-        apis=plan.apis,
-        ledger_quantities=plan.ledger_quantities,
-    )
-
-
 def nothing(plan: Plan) -> OptionRow:
     """Doing nothing: without machines of one's own, no capacity."""
     classes = ", ".join(row.name for row in plan.demand)

@@ -171,8 +171,8 @@ def _positive(row: Row, column: str) -> float:
     value = _number(row, column)
     if math.isnan(value):
         raise _Bad(f"missing {column}")
-    if value <= 0:
-        raise _Bad(f"{column}: expected above 0, found {value:g}")
+    if not 0 < value < math.inf:
+        raise _Bad(f"{column}: expected a number above 0, found {value:g}")
     return value
 
 

@@ -21,7 +21,7 @@ from planner.cli.shared import catalog_option, say, show
 @click.option(
     "--plots",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for plots of predicted against measured figures (needs matplotlib).",
+    help="Folder for plots: predicted against measured, latency-throughput curves (matplotlib).",
 )
 @catalog_option
 def command(
@@ -54,7 +54,8 @@ def command(
         ensure_writable(as_json)
     known = with_checkpoints(load_catalog(catalog))
     read, refused = read_points(points, known)
-    outcome = score(read, known, {n: r.value for n, r in known.calibration.items()}, refused)
+    calibration = {name: row.value for name, row in known.calibration.items()}
+    outcome = score(read, known, calibration, refused)
     values = report(outcome)
     if to_stdout:
         click.echo(json.dumps(values, indent=1))
@@ -70,5 +71,5 @@ def command(
     if plots is not None:
         from planner.calibrate.plots import write_plots
 
-        for path in write_plots(trusted(outcome.scores), plots):
+        for path in write_plots(trusted(outcome.scores), plots, known, calibration):
             say(f"wrote {path}")

@@ -26,6 +26,10 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
+PLOTTED = 12
+"""Most pictures."""
+
+
 @click.command("candidates")
 @click.argument("scenario")
 @click.option("--class", "demand_class", help="Only this demand class.")
@@ -33,6 +37,11 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 @click.option("--filter", "filters", multiple=True, help="Such as accelerator=h100-sxm or tp<=4.")
 @click.option("--all", "everything", is_flag=True, help="Also those that cannot serve, or lose.")
 @click.option("--limit", type=click.IntRange(min=1), help="Most rows; 40 in a table.")
+@click.option(
+    "--plots",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for latency curve and roofline of the first rows shown (needs matplotlib).",
+)
 @catalog_option
 @json_option
 def command(
@@ -43,17 +52,20 @@ def command(
     filters: tuple[str, ...],
     everything: bool,
     limit: int | None,
+    plots: Path | None,
     catalog: Path | None,
     as_json: bool,
 ) -> None:
     """List every way to serve SCENARIO.
 
     Memory, throughput, rate, what limits it and what it costs, or why it cannot serve. Without
-    --all only those are listed that can serve and that no other beats in everything.
+    --all only those are listed that can serve and that no other beats in everything. The rate band
+    is what the rate loses and gains between the ends of the model's error band.
 
     \b
     Example:
         planner candidates enterprise_405b --filter accelerator=h200-sxm --sort -lambda_star_rps
+        planner candidates chat_8b --limit 3 --plots plots/
 
     \b
     Exit status:
@@ -67,10 +79,20 @@ def command(
     falling, column = sort.startswith("-"), sort.removeprefix("-")
     _column(column, "--sort")
     rows = load_catalog(catalog)
-    found = planner.evaluate(planner.load(scenario, catalog=rows), catalog=rows)
+    asked = planner.load(scenario, catalog=rows)
+    found = planner.evaluate(asked, catalog=rows)
     _known_class(demand_class, found)
     chosen = [row for row in found if everything or (row.feasible and not row.pruned_by)]
     chosen = ordered([row for row in chosen if all(c(row) for c in kept)], column, falling=falling)
+    if plots is not None:
+        from planner.pipeline import case
+        from planner.report.candidate_plots import write_candidate_plots
+
+        question = case(asked, rows)
+        drawn = [row.id for row in chosen if row.feasible][: min(limit or PLOTTED, PLOTTED)]
+        places = [question.table.names.index(name) for name in drawn]
+        for path in write_candidate_plots(question, places, plots):
+            say(f"wrote {path}")
     if as_json:
         print_json([row.model_dump(mode="json") for row in chosen[:limit]])
         return

@@ -98,11 +98,11 @@ def _attention_flop(serving: Serving, context: Array) -> Array:
     return np.asarray(2.0 * model.heads * np.where(model.mla, latent, 2 * model.head_dim) * reach)
 
 
-def _step_bytes(serving: Serving, sequences: Array, context: Array) -> Array:
-    """Weights touched and caches of a decode step, summed over the replica [bytes]."""
+def _step_bytes(serving: Serving, tokens: Array, caches: Array, context: Array) -> Array:
+    """Weights that tokens touch and caches of sequences, summed over the replica [bytes]."""
     model, form, layout = serving.architecture, serving.format, serving.layout
     touched = moe.experts_touched(
-        experts=model.experts, experts_per_token=model.experts_per_token, tokens=sequences
+        experts=model.experts, experts_per_token=model.experts_per_token, tokens=tokens
     )
     weights = (
         model.linear_params * form.linear_bytes * layout.attention_groups
@@ -111,7 +111,49 @@ def _step_bytes(serving: Serving, sequences: Array, context: Array) -> Array:
     )
     cache = sequence_kv_bytes(architecture=model, form=form, context_tokens=context)
     copies = layout.attention_gpus / attention_shards(architecture=model, layout=layout)
-    return np.asarray(weights + sequences * cache * copies)
+    return np.asarray(weights + caches * cache * copies)
+
+
+@dataclass(frozen=True)
+class StepWork:
+    """What a step computes and moves over the whole replica; arrays of shape (candidates,)."""
+
+    flop: Array
+    """Counted at the rate of the linear layers: arithmetic at half that rate counts twice."""
+    moved_bytes: Array
+
+    @property
+    def flop_per_byte(self) -> Array:
+        """Arithmetic intensity: where the step stands under the roofline."""
+        return np.asarray(self.flop / self.moved_bytes)
+
+
+def decode_work(serving: Serving, *, sequences: Numbers, context_tokens: Numbers) -> StepWork:
+    """A step with one token for each sequence: weights touched and caches are read once."""
+    batch, context = np.asarray(sequences, float), np.asarray(context_tokens, float)
+    compute_s = _compute_s(serving, batch, batch, context)
+    return _work(serving, compute_s, _step_bytes(serving, batch, batch, context))
+
+
+def prefill_work(serving: Serving, *, tokens: Numbers, prompt_tokens: Numbers) -> StepWork:
+    """A step of `tokens` prompt tokens, whole prompts: their caches are written once."""
+    count, prompt = np.asarray(tokens, float), np.asarray(prompt_tokens, float)
+    prompts = count / prompt
+    compute_s = _compute_s(serving, count, prompts, prompt / 2)
+    return _work(serving, compute_s, _step_bytes(serving, count, prompts, prompt))
+
+
+def _compute_s(serving: Serving, tokens: Array, ends: Array, context: Array) -> Array:
+    """Arithmetic of tokens that attend to `context` each, at peak over the replica [s]."""
+    bf16 = serving.device.bf16_flop_per_s * serving.layout.gpus
+    head_s = 2.0 * serving.architecture.head_params / bf16
+    attention_s = tokens * _attention_flop(serving, context) / bf16
+    return np.asarray(_linear_flop_s(serving, tokens) + ends * head_s + attention_s)
+
+
+def _work(serving: Serving, compute_s: Array, moved_bytes: Array) -> StepWork:
+    peak = serving.device.linear_flop_per_s * serving.layout.gpus
+    return StepWork(flop=np.asarray(compute_s * peak), moved_bytes=moved_bytes)
 
 
 def ideal(
@@ -122,19 +164,15 @@ def ideal(
     context_tokens: Numbers,
 ) -> Ideal:
     """Roofline bounds of each candidate at one load; arrays of the broadcast shape."""
-    prompt, batch = np.asarray(prompt_tokens, float), np.asarray(sequences, float)
-    context = np.asarray(context_tokens, float)
-    device, gpus, head = serving.device, serving.layout.gpus, serving.architecture.head_params
-    bf16 = device.bf16_flop_per_s * gpus
-    attention_s = prompt * _attention_flop(serving, prompt / 2) / bf16
-    head_s = 2.0 * head / bf16
-    compute_s = _linear_flop_s(serving, batch) + batch * head_s
-    compute_s = compute_s + batch * _attention_flop(serving, context) / bf16
-    moved = _step_bytes(serving, batch, context)
+    prompt, device, gpus = np.asarray(prompt_tokens, float), serving.device, serving.layout.gpus
+    decode = decode_work(serving, sequences=sequences, context_tokens=context_tokens)
     return Ideal(
-        prefill_s=_linear_flop_s(serving, prompt) + attention_s + head_s,
-        decode_step_s=np.maximum(moved / (device.memory_bytes_per_s * gpus), compute_s),
-        decode_flop_per_byte=compute_s * device.linear_flop_per_s * gpus / moved,
+        prefill_s=_compute_s(serving, prompt, np.ones_like(prompt), prompt / 2),
+        decode_step_s=np.maximum(
+            decode.moved_bytes / (device.memory_bytes_per_s * gpus),
+            decode.flop / (device.linear_flop_per_s * gpus),
+        ),
+        decode_flop_per_byte=decode.flop_per_byte,
         balance_flop_per_byte=machine_balance(
             flop_per_s=device.linear_flop_per_s, memory_bytes_per_s=device.memory_bytes_per_s
         ),

@@ -106,11 +106,17 @@ def stacked_columns(
 
 
 def bars(
-    title: str, labels: Band, bands: Sequence[tuple[str, Band]], *, overlap: int = 0
+    title: str,
+    labels: Band,
+    bands: Sequence[tuple[str, Band]],
+    *,
+    overlap: int = 0,
+    upright: bool = False,
 ) -> ChartBase:
-    """Horizontal bars, the first label on top; with overlap 100 series share a line."""
+    """Bars side by side, the first label on top or left; with overlap 100 series share a line."""
     chart = BarChart()
-    chart.type, chart.grouping, chart.overlap, chart.gapWidth = "bar", "clustered", overlap, 45
+    chart.type, chart.grouping = "col" if upright else "bar", "clustered"
+    chart.overlap, chart.gapWidth = overlap, 45
     for number, (label, band) in enumerate(bands):
         series = _series(number, label, band)
         series.cat = labels.labels()
@@ -118,7 +124,8 @@ def bars(
         series.invertIfNegative = False
         chart.series.append(series)
     dressed = _dressed(chart, title)
-    chart.x_axis.scaling.orientation = "maxMin"
+    if not upright:
+        chart.x_axis.scaling.orientation = "maxMin"
     if len(bands) == 1:
         chart.legend = None
     return dressed

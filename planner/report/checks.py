@@ -11,10 +11,12 @@ from planner.report.sheet_annual import TOTAL as ANNUAL_TOTAL
 from planner.report.sheet_annual import AnnualSheet
 from planner.report.sheet_cash import NPV_NAME, CashSheet
 from planner.report.sheet_costs import CostsSheet
+from planner.report.sheet_demand import DemandSheet
 from planner.report.sheet_fleet import FleetSheet
 from planner.report.sheet_inputs import InputsSheet
 from planner.report.sheet_options import OptionsSheet
 from planner.report.sheet_scenarios import ScenariosSheet
+from planner.report.sheet_sensitivity import SensitivitySheet
 from planner.report.style import CENTS, COUNT, SCIENTIFIC
 from planner.report.traffic_share import served_by_period
 from planner.result import Plan
@@ -36,6 +38,8 @@ class Parts:
     fleet: FleetSheet
     scenarios: ScenariosSheet | None = None
     options: OptionsSheet | None = None
+    sensitivity: SensitivitySheet | None = None
+    demand: DemandSheet | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +76,13 @@ class Check:
 
 def checks(parts: Parts) -> list[Check]:
     """Money adds up, demand is served, the gap and every constraint hold."""
-    return [*_money(parts), *_room(parts), *_served(parts), *_optimality(parts.plan)]
+    return [
+        *_money(parts),
+        *_room(parts),
+        *_served(parts),
+        *_carried(parts),
+        *_optimality(parts.plan),
+    ]
 
 
 def _money(parts: Parts) -> list[Check]:
@@ -156,6 +166,22 @@ def _served(parts: Parts) -> list[Check]:
                 )
             )
     return found
+
+
+def _carried(parts: Parts) -> list[Check]:
+    if parts.demand is None:
+        return []
+    return [
+        Check(
+            name="Demand within capacity in every block",
+            note="highest load, share of what pools and APIs can serve; above 1: solve again",
+            found=parts.demand.most_loaded,
+            found_value=parts.demand.most_loaded_now,
+            expected_value=1.0,
+            style=SHARE_FORMAT,
+            at_most=True,
+        )
+    ]
 
 
 def _optimality(plan: Plan) -> list[Check]:

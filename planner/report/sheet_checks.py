@@ -12,6 +12,7 @@ from openpyxl.styles.differential import DifferentialStyle
 
 from planner.report.checks import MONEY_RATIO, MONEY_USD, SHARE, Check, Parts, checks
 from planner.report.page import Book, Page
+from planner.report.sheet_demand import SOLVE_AGAIN
 from planner.report.sheet_scenarios import PLAN_NUMBER, SWITCH_NAME
 from planner.report.style import BAD, BAD_FILL, CENTS, GOOD, GOOD_FILL, SCIENTIFIC
 
@@ -102,6 +103,8 @@ def _flags(page: Page, rows: Sequence[Check], parts: Parts) -> ChecksSheet:
     state = f'IF({parts.inputs.changed}=0,"{AS_SOLVED}","{CHANGED}")'
     if parts.scenarios is not None:
         state = f'IF({SWITCH_NAME}={PLAN_NUMBER},{state},"{OTHER_SHOWN}")'
+    if parts.demand is not None:
+        state = f'IF({parts.demand.changed}=0,{state},"{SOLVE_AGAIN}")'
     page.formula(STATE_ROW, NAME, f"={state}", AS_SOLVED, "text")
     mark_flag(page, f"A{FLAG_ROW}", GOOD_FLAG)
     mark_flag(page, f"A{STATE_ROW}", AS_SOLVED)

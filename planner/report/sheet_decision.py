@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from openpyxl.utils import get_column_letter
 
-from planner.report import band_costs
+from planner.report import band_costs, decision_parts
 from planner.report.charts import Band, lines, place
 from planner.report.checks import Parts
 from planner.report.ledger_view import AFTER, CAPEX, View, is_firm
@@ -22,6 +22,8 @@ from planner.report.sheet_costs import FIRST as MONTHS_FIRST
 from planner.report.sheet_costs import MONTH_ROW
 from planner.report.sheet_fleet import FleetSheet, fleet_chart
 from planner.report.sheet_latency import TPOT, TTFT, latency_at, latency_chart
+from planner.report.sheet_options import options_chart
+from planner.report.sheet_sensitivity import tornado
 from planner.report.style import CENTS, COUNT, LOOKS, NAVY
 from planner.report.words import asks, gap_text, machine, quality_of_data
 from planner.result import LatencyCurve, Plan
@@ -90,10 +92,13 @@ def write_decision(book: Book, parts: Parts, checks: ChecksSheet) -> None:
         writer.text(row, f"•  {clause[0].upper()}{clause[1:]}", "ask")
         row += 1
     row = _costs(writer, row + 1)
+    row = decision_parts.options(writer, parts, row + 1)
+    row = decision_parts.breaks(writer, parts, row)
     row = _fleet(writer, fleet, row + 1)
     row = _band(writer, row + 1)
-    row = _charts(writer, cash, fleet, row + 1)
-    _known(writer, row)
+    row = _charts(writer, parts, row + 1)
+    row = _known(writer, row)
+    decision_parts.approval(writer, row + 1)
     page.print_setup(one_page=True, portrait=True)
 
 
@@ -238,8 +243,9 @@ def _band(writer: _Decision, row: int) -> int:
     return row + 1
 
 
-def _charts(writer: _Decision, cash: CashSheet, fleet: FleetSheet, row: int) -> int:
-    """Two by two: cost by year, fleet; cash so far, latency."""
+def _charts(writer: _Decision, parts: Parts, row: int) -> int:
+    """Two by two: cost by year, fleet; cash so far, latency; options, sensitivity."""
+    cash, fleet = parts.cash, parts.fleet
     page, plan, view = writer.page, writer.plan, writer.view
     charts = [cost_chart(view, writer.annual)]
     if plan.fleet:
@@ -250,6 +256,10 @@ def _charts(writer: _Decision, cash: CashSheet, fleet: FleetSheet, row: int) -> 
         name, column, target = _tightest(curve)
         title = f"{name} of {curve.demand_class}, ms"
         charts.append(latency_chart("Latency", curve, 6, title, column=column, target=target))
+    if parts.options is not None and parts.scenarios is not None:
+        charts.append(options_chart(plan, parts.options, parts.scenarios, parts.annual))
+    if parts.sensitivity is not None:
+        charts.append(tornado(parts.sensitivity))
     half = writer.width / 2
     for number, chart in enumerate(charts):
         top = row + _CHART_ROWS * (number // 2)
@@ -288,8 +298,8 @@ def _row(cash: CashSheet, row: int, flow: np.ndarray) -> Band:
     return Band(cash.title, row, MONTHS_FIRST, cash.last_column, np.cumsum(flow).tolist())
 
 
-def _known(writer: _Decision, row: int) -> None:
-    """Limits in use and what the reader should know."""
+def _known(writer: _Decision, row: int) -> int:
+    """Limits in use and what the reader should know; returns the next free row."""
     plan = writer.plan
     writer.section(row, "What to know")
     row += 1
@@ -304,3 +314,4 @@ def _known(writer: _Decision, row: int) -> None:
     for note in plan.notes[:8]:
         writer.text(row, f"•  {note}", "wrap")
         row += 1
+    return row

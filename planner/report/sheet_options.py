@@ -79,7 +79,7 @@ def write_options(
     row = max(rows.values()) + 1
     page.put(row, LABEL, _FOOT, "note")
     row = _words(page, plan, row + 2, widths)
-    chart = _chart(plan, sheet, scenarios, annual)
+    chart = options_chart(plan, sheet, scenarios, annual)
     place(page, chart, row + 1, left=0, width=sum(widths) - 1, height=20)
     page.freeze(HEAD + 1, SERVES)
     page.print_setup(one_page=True)
@@ -192,12 +192,7 @@ def npv_formula(scenarios: ScenariosSheet, number: int, costs: CostsSheet) -> st
     return f"SUMPRODUCT({scenarios.cash(number)},{factor},{counted})"
 
 
-def compared(plan: Plan) -> Sequence[OptionRow]:
-    """Options with money that somebody is served by: what charts and front pages show."""
-    return [row for row in plan.options if row.has_money and row.status != "nothing"]
-
-
-def _chart(
+def options_chart(
     plan: Plan, sheet: OptionsSheet, scenarios: ScenariosSheet, annual: AnnualSheet
 ) -> object:
     """Bars of net present cost; the rows between are those without money."""
@@ -206,7 +201,7 @@ def _chart(
     names = [row.title for row in plan.options]
     amounts = np.array([values.get(row.name, 0.0) for row in plan.options])
     return bars(
-        f"Net present cost, {annual.scale.unit} (late: for what it serves; none: cannot)",
+        f"Net present cost, {annual.scale.unit}, by option",
         Band(sheet.title, first, LABEL, LABEL, names, down=True),
         [("Net present cost", Band(sheet.title, first, NPV, NPV, amounts.tolist(), down=True))],
     )

@@ -52,6 +52,8 @@ class ScenariosSheet:
     title: str
     figures: tuple[OptionFigures, ...]
     """The plan first; the option chosen is counted from 1."""
+    saved: dict[str, int]
+    """Row of what the plan saves by month against each option of equal service."""
     blocks: dict[str, int]
     """First row of each quantity line that any option uses."""
     last_column: int
@@ -97,11 +99,12 @@ def write_scenarios(
     last = FIRST + view.months - 1
     _switch(book, page, figures, last)
     _cash(page, figures, last)
-    blocks = _quantities(page, view, figures, last)
+    saved = _saved(page, figures, last)
+    blocks = _quantities(page, view, figures, last, first=_CASH + len(figures) + len(saved) + 4)
     page.freeze(TOP, FIRST)
     page.print_setup(titles=f"{MONTH_ROW}:{PERIOD_ROW}", columns="A:E", pages_wide=pages_wide(view))
     shown = page.address(TOP + 2, TOTAL)
-    return ScenariosSheet(page.sheet.title, tuple(figures), blocks, last, shown)
+    return ScenariosSheet(page.sheet.title, tuple(figures), saved, blocks, last, shown)
 
 
 def _switch(book: Book, page: Page, figures: Sequence[OptionFigures], last: int) -> None:
@@ -137,11 +140,34 @@ def _cash(page: Page, figures: Sequence[OptionFigures], last: int) -> None:
         page.row(row, FIRST, option.cash_usd.tolist(), "solved", MONEY)
 
 
+def _saved(page: Page, figures: Sequence[OptionFigures], last: int) -> dict[str, int]:
+    """Cash of each option of equal service less the plan's."""
+    row = _CASH + len(figures) + 2
+    found: dict[str, int] = {}
+    page.band(row, 1, last, "group")
+    page.put(row, LABEL, "Cash that the plan saves against", "group")
+    for number, option in enumerate(figures):
+        if number == 0 or not option.row.equal_service:
+            continue
+        here, theirs = row + 1 + len(found), _CASH + 1 + number
+        found[option.row.name] = here
+        page.put(here, LABEL, option.row.title)
+        page.put(here, UNIT, "USD", "unit")
+        values = (option.cash_usd - figures[0].cash_usd).tolist()
+        span = f"{get_column_letter(FIRST)}{here}:{get_column_letter(last)}{here}"
+        page.formula(here, TOTAL, f"=SUM({span})", sum(values), "label bold", number_format=MONEY)
+        for column, value in enumerate(values, FIRST):
+            letter = get_column_letter(column)
+            formula = f"={letter}{theirs}-{letter}${_CASH + 1}"
+            page.formula(here, column, formula, value, number_format=MONEY)
+    return found
+
+
 def _quantities(
-    page: Page, view: View, figures: Sequence[OptionFigures], last: int
+    page: Page, view: View, figures: Sequence[OptionFigures], last: int, *, first: int
 ) -> dict[str, int]:
     """A row an option for each quantity line that any of them uses."""
-    calendar, blocks, row = {line.key for line in CALENDAR}, {}, _CASH + len(figures) + 2
+    calendar, blocks, row = {line.key for line in CALENDAR}, {}, first
     for line in view.lines:
         if line.kind != "quantity" or line.key in calendar:
             continue

@@ -120,6 +120,7 @@ LOOKS: dict[str, Look] = {
     "tile": Look(size=15, bold=True, color=NAVY, fill=BAND, align="left"),
     "tile note": Look(size=8, color=MUTED, fill=BAND, align="left"),
     "ask": Look(size=11, color=INK, wrap=True, align="left"),
+    "signature": Look(bottom=True),
     "warning": Look(color=BAD, wrap=True, align="left", indent=1),
 }
 

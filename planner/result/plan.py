@@ -323,6 +323,20 @@ class Plan(Record):
     options: list[OptionRow] = Field(default_factory=list)
     """The plan first, then what it is compared with; empty where nothing was compared."""
 
+    def as_option(self) -> OptionRow:
+        """The plan as the first of its options."""
+        return OptionRow(
+            name="plan",
+            title="The plan",
+            status="plan",
+            npv_usd=self.npv_usd,
+            bound_usd=self.bound_usd,
+            gap_frac=self.gap_frac,
+            fleet=self.fleet,
+            apis=self.apis,
+            ledger_quantities=self.ledger_quantities,
+        )
+
 
 class Attained(Record):
     """A latency percentile in simulation, beside its promise."""

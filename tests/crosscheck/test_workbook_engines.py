@@ -191,6 +191,62 @@ def test_every_value_after_a_change_equals_the_workbook_of_that_plan(shipped):
                     assert agrees(found, cached), (title, cell.coordinate, found, cached)
 
 
+def demand_cell(book, label: str, period: int) -> tuple[int, int, int]:
+    sheet = book["Demand"]
+    row = next(cell.row for cell in sheet["A"] if cell.value == label)
+    return book.sheetnames.index("Demand"), row, 3 + period
+
+
+@pytest.mark.parametrize(
+    ("label", "factor", "carried"),
+    [
+        ("Demand against plan (growth)", 0.9, True),
+        ("Demand against plan (growth)", 1.5, False),
+        ("Peak over mean against plan", 1.5, False),
+    ],
+)
+def test_changed_demand_asks_for_another_solve(compared, label, factor, carried):
+    book = openpyxl.load_workbook(compared)
+    model = ironcalc.load_from_xlsx(str(compared), "en", "UTC")
+    before = npv_of(model, book)
+    model.set_user_input(*demand_cell(book, label, 0), repr(factor))
+    model.evaluate()
+    assert npv_of(model, book) == pytest.approx(before, rel=1e-12)  # fleet and money stay
+    cover = book.sheetnames.index("Cover")
+    assert str(model.get_cell_value(cover, 5, 3)).startswith("Demand changed: solve again")
+    flag = model.get_cell_value(cover, 5, 2)
+    assert flag == ("All checks hold" if carried else "A check fails: see sheet Checks")
+
+
+def driver_row(book, label: str) -> int:
+    return next(cell.row for cell in book["Sensitivity"]["A"] if cell.value == label)
+
+
+@pytest.mark.parametrize(
+    ("label", "column", "change", "scaled"),
+    [
+        ("Purchase prices", 4, 0.35, {"capex_gb200": 3_100_000.0}),
+        ("Electricity price", 3, -0.5, {"power_hq": 0.089}),
+        ("Per-token prices", 4, 0.1, {"api_price_in": 1.0, "api_price_out": 3.0}),
+        ("Discount rate, points", 4, 0.05, {}),
+    ],
+)
+def test_sensitivities_are_live(compared, label, column, change, scaled):
+    # Beside an edited range, an edited input: the line must move with both.
+    others = {"tail_value_frac": 0.5, "rent_hq": 150.0}
+    book = openpyxl.load_workbook(compared)
+    model = ironcalc.load_from_xlsx(str(compared), "en", "UTC")
+    for name, value in others.items():
+        model.set_user_input(*input_cell(book, name), repr(value))
+    sheet, row = book.sheetnames.index("Sensitivity"), driver_row(book, label)
+    model.set_user_input(sheet, row, column, repr(change))
+    model.evaluate()
+    moved = {name: value * (1 + change) for name, value in scaled.items()}
+    expected = recost(compared_plan(), {**others, **(moved or {"discount_rate": 0.08 + change})})
+    found = model.get_cell_value(sheet, row, column + 3) * 1e6
+    assert found == pytest.approx(expected.npv_usd, abs=0.01, rel=1e-9)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("soffice") is None, reason="LibreOffice is not installed")
 def test_libreoffice_agrees_with_every_value(shipped, tmp_path):

@@ -189,7 +189,7 @@ def has_ended(process_id: int) -> bool:
 def test_a_plan_that_stopped_early_waits_for_no_option(fresh_cache):
     with Beside([(Variant("slow", "Never", never), "key")]) as others:
         started = time.perf_counter()
-        assert others.answers(wait=False) == []
+        assert others.answers(wait_s=0.5) == []
         assert time.perf_counter() - started < 5
         process = others.process_id
     assert has_ended(process)
@@ -221,7 +221,7 @@ def test_what_the_second_process_cannot_do_this_one_does(monkeypatch, fresh_cach
     monkeypatch.setattr(beside_module, "_START", "raise SystemExit(1)")
     question = known(scenario())
     with Beside([(standard(question)[0], "key")]) as others:
-        (answer,) = others.answers(wait=True)
+        (answer,) = others.answers(wait_s=60)
     assert answer.row.status == "solved"
 
 

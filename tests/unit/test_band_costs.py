@@ -107,8 +107,10 @@ def test_costs_in_the_plan():
     assert plan.band_costs.worth_usd == pytest.approx(0.1 * plan.npv_usd)
 
 
-def test_a_missing_side_leaves_the_plan_as_it_is():
-    assert banded(p50=None).band_costs is None
+def test_a_missing_side_is_said():
+    plan = banded(p50=None)
+    assert plan.band_costs is None
+    assert "other sides of the error band was not solved" in plan.notes[-1]
 
 
 def test_worth_is_never_below_nothing_and_unknown_without_a_fleet():

@@ -8,7 +8,7 @@ import pytest
 
 from planner.calibrate import predict
 from planner.calibrate.cases import bandwidth_bound_s, cases_of, sequences_fit
-from planner.calibrate.plots import write_plots
+from planner.calibrate.plots import sweeps, write_plots
 from planner.calibrate.points import points_of, with_checkpoints
 from planner.calibrate.score import score
 from planner.errors import ScenarioError
@@ -161,17 +161,42 @@ def test_impossible_rows_are_refused_and_the_rest_scored(catalog, calibration, c
     assert {s.point.id for s in outcome.scores} == {"a"}
 
 
-def test_plots_need_their_extra(monkeypatch, tmp_path):
+def test_plots_need_their_extra(monkeypatch, tmp_path, catalog, calibration):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ScenarioError, match=r"pip install .*\[plots\]"):
-        write_plots([], tmp_path)
+        write_plots([], tmp_path, catalog, calibration)
+
+
+def run_at(*loads, **changes):
+    return [
+        ROW | {"id": f"n{n}", "load_kind": "closed_loop", "concurrency_or_qps": str(n),
+               "itl_or_tpot_ms": "12", "ttft_ms": "200", "output_tok_s_total": ""} | changes
+        for n in loads
+    ]  # fmt: skip
 
 
 def test_plots_are_written(tmp_path, catalog, calibration):
     pytest.importorskip("matplotlib", reason="the extra `plots` is not installed")
-    row = ROW | {"load_kind": "closed_loop", "concurrency_or_qps": "8", "itl_or_tpot_ms": "12",
-                 "ttft_ms": "200", "output_tok_s_total": ""}  # fmt: skip
-    points, _ = points_of([row], catalog)
-    written = write_plots(score(points, catalog, calibration).scores, tmp_path / "plots")
-    assert [path.name for path in written] == ["tpot.png", "ttft.png"]
+    points, _ = points_of(run_at(2, 4, 8, 16), catalog)
+    scores = score(points, catalog, calibration).scores
+    written = write_plots(scores, tmp_path / "plots", catalog, calibration)
+    assert [path.name for path in written] == ["tpot.png", "ttft.png", "latency_throughput.png"]
     assert all(path.stat().st_size > 5000 for path in written)
+
+
+def test_curves_are_of_one_run_at_several_loads(catalog, calibration):
+    rows = [*run_at(2, 4, 8, 16), *run_at(2, 4, 8, tp="8", n_gpus="8")]
+    points, _ = points_of(rows, catalog)
+    scores = score(points, catalog, calibration).scores
+    (sweep,) = sweeps(scores, catalog, calibration)
+    # 2 clients whose answers of 512 tokens take 0.2 + 511 x 0.012 = 6.332 s: 161.7 tokens/s on
+    # four GPUs.
+    assert sweep.measured[0] == pytest.approx((161.718 / 4, 12.0), rel=1e-4)
+    own = {s.point.load: s.predicted for s in scores if s.metric == "tpot" and s.gpus == 4}
+    assert sweep.tpot_ms[0] == pytest.approx(own[2], rel=1e-6)
+    assert sweep.tpot_ms[-1] == pytest.approx(own[16], rel=1e-6)
+
+
+def test_too_few_loads_make_no_curve(catalog, calibration):
+    points, _ = points_of(run_at(2, 4, 8), catalog)
+    assert sweeps(score(points, catalog, calibration).scores, catalog, calibration) == []

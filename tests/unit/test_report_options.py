@@ -76,3 +76,22 @@ def test_figures_of_an_option_by_hand():
     assert owned.capex_usd == pytest.approx(by_hand)
     assert sum(owned.cash_usd_by_year.values()) == pytest.approx(owned.cash_usd.sum())
     assert owned.peak_usd >= owned.cash_usd.sum()  # the end value comes back last
+
+
+def test_decision_compares_says_what_breaks_it_and_asks_for_names(values):
+    labels = [cell.value for cell in values["Decision"]["A"] if cell.value]
+    for wanted in ("Against what", "All on demand", "What breaks it", "Prepared by", "Approved by"):
+        assert wanted in labels
+    last = labels[-1]
+    assert compared_plan().scenario_sha256 in last
+    assert compared_plan().tool_version in last
+
+
+def test_decision_shows_the_three_largest_swings(values):
+    sheet = values["Sensitivity"]
+    first = [sheet.cell(row, 1).value for row in range(6, 9)]
+    swings = [abs(sheet.cell(r, 9).value - sheet.cell(r, 8).value) for r in range(6, 12)]
+    assert swings == sorted(swings, reverse=True)
+    labels = [cell.value for cell in values["Decision"]["A"]]
+    start = labels.index("Same fleet, one driver at a time") + 1
+    assert labels[start : start + 3] == first

@@ -172,8 +172,9 @@ def test_monthly_sheets_freeze_and_print(book):
 
 def test_charts_survive_the_last_step(raw, plan):
     names = zipfile.ZipFile(BytesIO(raw)).namelist()
-    # Annual 1, Fleet 1, Decision 4, Latency 2 for each of 2 curves; Options 1
-    charts = 11 if plan.options else 10
+    # Annual 1, Fleet 1, Decision 4, Latency 2 for each of 2 curves,
+    # Sensitivity 1, Demand 1, Decision's copy of Sensitivity 1; Options 1 and its copy
+    charts = 15 if plan.options else 13
     assert len([n for n in names if n.startswith("xl/charts/chart")]) == charts
     assert not [n for n in names if "vba" in n.lower()]
 

@@ -70,3 +70,20 @@ def test_latent_attention_counts_its_latent():
 def test_calibration_covers_the_rows_that_memory_needs():
     assert {"memory_usable_frac", "memory_sampler_bytes"} <= set(calibration())
     assert np.isfinite(list(calibration().values())).all()
+
+
+def test_prefill_work_by_hand():
+    # One prompt of 1,000: 2 x 1e9 weights x 1,000 tokens, the head once 2e7, attention
+    # 4 x 10 heads x 100 x 10 layers x 500 x 1,000 = 2e10; bytes 2e9 + 2e7, and a cache of 1,000
+    # tokens x 4,000 elements x 2.
+    work = roofline.prefill_work(toy(), tokens=1000.0, prompt_tokens=1000.0)
+    assert work.flop[0] == pytest.approx(2e12 + 2e7 + 2e10)
+    assert work.moved_bytes[0] == pytest.approx(2e9 + 2e7 + 8e6)
+    assert work.flop_per_byte[0] == pytest.approx(2.02002e12 / 2.028e9)
+
+
+def test_decode_work_by_hand():
+    # 10 sequences of 100 tokens: 2 x 1.01e9 x 10, attention 4 x 10 x 100 x 10 x 100 x 10 = 4e7.
+    work = roofline.decode_work(toy(), sequences=10.0, context_tokens=100.0)
+    assert work.flop[0] == pytest.approx(2.02e10 + 4e7)
+    assert work.moved_bytes[0] == pytest.approx(2e9 + 2e7 + 10 * 100 * 8000)
