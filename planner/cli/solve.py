@@ -45,7 +45,8 @@ def command(
     """Choose the cheapest fleet for SCENARIO.
 
     SCENARIO is a file or the name of a packaged scenario.
-    Without -o it writes reports/NAME/plan.json and plan.xlsx. Outputs are tried before solving.
+    Without -o it writes plan.json, plan.xlsx and plan.html into reports/NAME. Outputs are tried
+    before solving.
 
     \b
     Example:
@@ -89,4 +90,4 @@ def command(
 def default_outputs(name: str) -> tuple[Path, ...]:
     """Where reports go without -o."""
     folder = Path("reports") / name
-    return folder / "plan.json", folder / "plan.xlsx"
+    return folder / "plan.json", folder / "plan.xlsx", folder / "plan.html"

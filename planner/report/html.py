@@ -48,6 +48,7 @@ def html_text(plan: Plan) -> str:
         library=library,
         script=script,
         style=style,
+        licence=_asset("chart.LICENSE.md"),
         policy=_policy([library, script], style),
     )  # fmt: skip
 

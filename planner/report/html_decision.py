@@ -16,7 +16,7 @@ from planner.report.html_model import (
     Row,
     Section,
     Table,
-    shown,
+    price_style,
 )
 from planner.report.html_money import Money
 from planner.report.ledger_view import AFTER, CAPEX, View
@@ -94,11 +94,12 @@ def _fleet(plan: Plan, seen: View) -> Table:
 
 
 def _classes(plan: Plan, money: Money) -> Table:
+    price = price_style(row.usd_per_mtoken for row in plan.class_costs)
     return Table(
         "Cost of tokens by class, over the horizon, at the solve",
         [
             Column("Class"),
-            Column("Cost", "USD/Mtoken", "cents"),
+            Column("Cost", "USD/Mtoken", price),
             Column("Input", "Mtokens", "count"),
             Column("Output", "Mtokens", "count"),
             money.column(f"Net present cost, {money.unit}"),
@@ -147,8 +148,8 @@ def _binds(plan: Plan) -> list[Block]:
 def result_words(plan: Plan) -> list[tuple[str, str]]:
     """What the solver says of the plan."""
     seconds = sum(plan.seconds.values())
-    rounding = shown(plan.rounding_usd, "count")
-    found = [("Rounding to whole machines", f"{rounding} USD over the relaxation")]
+    rounding = f"{plan.rounding_usd:,.0f} USD over the relaxation"
+    found = [("Rounding to whole machines", rounding)]
     if np.isfinite(plan.bound_usd):
         found.append(("Least possible net present cost", f"{plan.bound_usd:,.0f} USD"))
         found.append(("Gap reached", f"{plan.gap_frac:.3%} of {plan.gap_asked_frac:.3%} asked"))

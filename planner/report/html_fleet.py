@@ -180,7 +180,7 @@ def latency(plan: Plan) -> Section:
 def _promises(curves: Sequence[LatencyCurve]) -> Table:
     columns = [
         Column("Class"),
-        Column("Configuration"),
+        Column("Configuration", wide=True),
         Column("Planned rate", "requests/s a replica", "cents"),
         Column("TTFT", "ms", "count"),
         Column("promised", "ms", "count"),
@@ -212,7 +212,7 @@ def _curve(curve: LatencyCurve, chart_id: str, name: str) -> Chart:
     series.append(Series("Planned", [(curve.operating_rps, at)], "planned"))
     return Chart(
         chart_id, f"{name} of {curve.demand_class}", "scatter",
-        "requests/s, one replica", f"{name}, ms", series, _points(curve, name),
+        "requests/s, one replica", "ms", series, _points(curve, name),
         decimals=1, half=True,
     )  # fmt: skip
 

@@ -18,7 +18,6 @@ from planner.report.html_model import (
     Heading,
     Row,
     Section,
-    Style,
     Table,
     Verbatim,
     shown,
@@ -32,7 +31,6 @@ from planner.result import CandidateRow, Plan
 CANDIDATES_FIRST = 60
 """Rows in the page itself and on paper; scripts show the rest."""
 _REASONS_MOST = 12
-_STYLES: dict[str, Style] = {"0.0000%": "percent", "0.0E+00": "auto"}
 
 _CANDIDATES: tuple[tuple[Column, str], ...] = (
     (Column("Class"), "demand_class"),

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 Style = Literal["text", "count", "tenths", "cents", "fine", "percent", "auto"]
 Cell = str | float | None
 _DECIMALS = {"count": 0, "tenths": 1, "cents": 2, "fine": 4}
+_SHORT_ROWS = 16
 ZERO = "–"
 """Shown for nothing at all, so that what is there stands out."""
 
@@ -53,6 +54,18 @@ def decimals_for(value: float) -> int:
     return min(12, 3 - math.floor(math.log10(size)))
 
 
+def price_style(prices: Iterable[float | None]) -> Style:
+    """Cents, or a hundredth of them where some price is only cents.
+
+    Examples
+    --------
+    >>> price_style([4.82, None]), price_style([0.22, 0.037])
+    ('cents', 'fine')
+    """
+    known = [price for price in prices if price]
+    return "fine" if min(known, default=1.0) < 0.1 else "cents"
+
+
 @dataclass(frozen=True)
 class Column:
     """Heading of a table's column; numbers stand right, in one style."""
@@ -88,6 +101,11 @@ class Table:
     columns: Sequence[Column]
     rows: Sequence[Row]
     note: str = ""
+
+    @property
+    def short(self) -> bool:
+        """Whether paper keeps it on one page."""
+        return len(self.rows) <= _SHORT_ROWS
 
     def texts(self, row: Row) -> list[tuple[str, Column]]:
         """What each cell shows, with its column."""

@@ -107,6 +107,7 @@ def test_solve_writes_plan_and_workbook(world, capsys, tmp_path):
     assert out == "cost 100 [usd]\n"
     assert "wrote reports/demo/plan.json" in err
     assert sorted(p.name for p in (tmp_path / "reports" / "demo").iterdir()) == [
+        "plan.html",
         "plan.json",
         "plan.xlsx",
     ]

@@ -24,6 +24,16 @@ COLOURS = """(() => {
   }
   return [...found];
 })()"""
+MIDDLE = """(() => {
+  const chart = Chart.getChart("decision-years"), canvas = chart.canvas;
+  canvas.scrollIntoView({block: "center", behavior: "instant"});
+  const box = canvas.getBoundingClientRect(), bar = chart.getDatasetMeta(0).data[1];
+  return [box.left + bar.x, box.top + bar.y + 1];
+})()"""
+TOOLTIP = """(() => {
+  const {title, body} = Chart.getChart("decision-years").tooltip;
+  return [title, body.flatMap((one) => one.lines)];
+})()"""
 CHOOSE = """(() => {
   const select = document.querySelector("#candidates-grid select");
   select.value = "used";
@@ -132,3 +142,26 @@ def test_prints_in_light_with_all_charts(page, path):
     page.dark(on=False)
     assert raw.startswith(b"%PDF")
     assert raw.count(b"/Type /Page\n") >= 12 or raw.count(b"/Type /Page") >= 12
+
+
+def test_hovering_shows_the_figures(page, path):
+    page.open(path)
+    x, y = page.value(MIDDLE)
+    page.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    page.dark(on=False)  # waits for two frames
+    title, lines = page.value(TOOLTIP)
+    assert title == ["FY2028"]
+    # The third rack at 0.90 of 3.286 million.
+    assert "Capex: 2.96 USD million" in lines
+
+
+def test_without_scripts_every_chart_is_a_table(page, path):
+    page.send("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        page.open(path)
+        assert page.value("document.querySelectorAll('.plot:not([hidden])').length") == 0
+        charts = page.value("document.querySelectorAll('canvas').length")
+        opened = page.value("document.querySelectorAll('details.figures[open] table').length")
+        assert charts == opened >= 8
+    finally:
+        page.send("Emulation.setScriptExecutionDisabled", value=False)

@@ -233,3 +233,26 @@ def test_every_field_of_a_plan_is_shown_by_a_section_or_as_a_part():
 def test_totals_of_the_page_are_those_of_the_ledger(page):
     total = view(small_plan()).cash_usd.sum() / 1e6
     assert f"Cash out, undiscounted {total:,.2f} USD million" in page.text
+
+
+def luminance(colour):
+    """Relative luminance, WCAG 2.2."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", [0, 1, 2], ids=["light", "dark", "print"])
+@pytest.mark.parametrize(
+    ("ink", "ground"),
+    [
+        ("ink", "page"), ("ink", "band"), ("muted", "page"), ("muted", "band"), ("navy", "page"),
+        ("navy", "band"), ("teal", "page"), ("head-ink", "head"), ("good", "good-fill"),
+        ("bad", "bad-fill"),
+    ],
+)  # fmt: skip
+def test_text_has_contrast(text, scheme, ink, ground):
+    block = re.findall(r":root \{(.*?)\}", text, re.S)[scheme]
+    colours = dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6})", block))
+    light, dark = sorted((luminance(colours[ink]), luminance(colours[ground])), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) >= 4.5

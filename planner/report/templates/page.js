@@ -39,7 +39,7 @@
 
   function axis(title, grid, apart) {
     return {
-      title: { display: true, text: title, color: colour("muted") },
+      title: { display: title !== "", text: title, color: colour("muted") },
       ticks: { color: colour("muted"), maxRotation: 60, autoSkipPadding: apart },
       grid: { display: grid, color: colour("grid") },
       border: { display: !grid, color: colour("rule") },
@@ -58,8 +58,7 @@
         title: (items) =>
           spec.shape === "scatter" ? number(items[0].parsed.x, 2) + " " + spec.x : items[0].label,
         label: (item) =>
-          item.dataset.label + ": " + number(item.parsed.y, spec.decimals) +
-          (spec.shape === "scatter" ? " ms" : " " + spec.y),
+          item.dataset.label + ": " + number(item.parsed.y, spec.decimals) + " " + spec.y,
         footer: (items) => total(items, spec),
       },
       filter: (item) => spec.shape !== "stacked" || item.parsed.y !== 0,
@@ -75,7 +74,7 @@
 
   function options(spec) {
     const stacked = spec.shape === "stacked";
-    const scales = { x: axis(spec.x, false, stacked ? 2 : 14), y: axis(spec.y, true, 6) };
+    const scales = { x: axis(spec.shape === "scatter" ? spec.x : "", false, stacked ? 2 : 14), y: axis(spec.y, true, 6) };
     scales.x.stacked = scales.y.stacked = stacked;
     scales.y.beginAtZero = true;
     if (spec.shape === "scatter") Object.assign(scales.x, { type: "linear", beginAtZero: true });
