@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.alternatives.attach import with_options
+from planner.alternatives.beside import Beside
+from planner.alternatives.kept import fingerprint
+from planner.alternatives.outcome import GAP_FRAC, TIME_LIMIT_S
+from planner.alternatives.variants import standard
 from planner.answer import unit_price
 from planner.answer.decided import Decided
 from planner.answer.plan import limits_in_use, plan
@@ -44,6 +49,7 @@ def solve(
     gap: float = 1e-3,
     time_limit_s: float = 300.0,
     refine: bool = False,
+    options: bool = False,
     progress: Progress | None = None,
 ) -> Plan:
     """Cheapest fleet for a scenario, proven within `gap`.
@@ -54,6 +60,8 @@ def solve(
     gap : (cost - bound) / cost at which the search ends.
     time_limit_s : wall time of the search.
     refine : simulate the rates of the candidates used and solve again, until all used are.
+    options : compare it with all on demand, all reserved, all owned, API only and nothing, each
+        solved to 1 % in a second process meanwhile; answers are kept in the user's cache.
     progress : told about every step, and the gap while solving.
 
     Raises
@@ -64,6 +72,22 @@ def solve(
     """
     clock = _Clock(progress)
     question = case(scenario, catalog or load_catalog(), clock)
+    if not options:
+        return _answered(question, clock, gap, time_limit_s, refine)[0]
+    if not refine:
+        with _beside(question) as others:
+            answer, _ = _answered(question, clock, gap, time_limit_s, refine)
+            return _compared(answer, others, clock)
+    # Options are solved at the rates of the plan that they are compared with.
+    answer, question = _answered(question, clock, gap, time_limit_s, refine)
+    with _beside(question) as others:
+        return _compared(answer, others, clock)
+
+
+def _answered(
+    question: Case, clock: _Clock, gap: float, time_limit_s: float, refine: bool
+) -> tuple[Plan, Case]:
+    """Plan of a case, and the case whose rates it was planned with."""
     answer, formulaic = _solved(question, clock, gap, time_limit_s)
     for _ in range(REFINE_ROUNDS if refine else 0):
         if not formulaic:
@@ -72,7 +96,21 @@ def solve(
 
         question = refined(question, formulaic, clock.step)
         answer, formulaic = _solved(question, clock, gap, time_limit_s)
-    return answer
+    return answer, question
+
+
+def _beside(question: Case) -> Beside:
+    """The standard options at work in another process."""
+    key = fingerprint(question, gap=GAP_FRAC, limit_s=TIME_LIMIT_S)
+    return Beside([(variant, key) for variant in standard(question)])
+
+
+def _compared(answer: Plan, others: Beside, clock: _Clock) -> Plan:
+    """The plan with its options; one that stopped early waits for none."""
+    clock.step("options")
+    found = others.answers(wait=answer.status == "optimal")
+    seconds = {**answer.seconds, **clock.seconds()}
+    return with_options(answer, found, others.asked).model_copy(update={"seconds": seconds})
 
 
 def _solved(

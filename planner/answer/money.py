@@ -83,6 +83,15 @@ def books(decided: Decided) -> Books:
     return found
 
 
+def quantities(money: Books) -> dict[str, list[float]]:
+    """The optimizer's results by month, line by line, for the Plan."""
+    return {
+        line.key: np.broadcast_to(money.values[line.key], money.values["month"].shape).tolist()
+        for line in money.lines
+        if line.kind == "quantity"
+    }
+
+
 Groups = dict[str, tuple[str, int, int]]
 
 

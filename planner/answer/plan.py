@@ -15,7 +15,7 @@ from planner.answer import fleet, sources, trail
 from planner.answer.class_cost import class_costs
 from planner.answer.curves import curves
 from planner.answer.decided import Decided
-from planner.answer.money import Books, books
+from planner.answer.money import books, quantities
 from planner.answer.unit_price import cheapest
 from planner.candidates.table import rows
 from planner.finance import ledger
@@ -59,8 +59,8 @@ def plan(
         fleet=fleet.fleet(decided),
         pools=fleet.pools(decided),
         apis=fleet.apis(decided),
-        ledger_inputs=sources.ledger_inputs(money),
-        ledger_quantities=_quantities(money),
+        ledger_inputs=sources.ledger_inputs(money.inputs),
+        ledger_quantities=quantities(money),
         ledger_lines=ledger.dump(money.lines),
         class_costs=costs,
         candidates=rows(decided.case.table, price, way),
@@ -105,14 +105,6 @@ def sha256(written: Mapping[str, object]) -> str:
     """Fingerprint of a scenario: of its JSON with sorted keys."""
     text = json.dumps(written, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _quantities(money: Books) -> dict[str, list[float]]:
-    return {
-        line.key: np.broadcast_to(money.values[line.key], money.values["month"].shape).tolist()
-        for line in money.lines
-        if line.kind == "quantity"
-    }
 
 
 def _audited(row: AuditRow) -> AuditLine:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 
 from planner.answer.decided import SOME, Decided
@@ -20,7 +20,7 @@ READ_ASSUMPTIONS = (FULL, IDLE, *FAILURES, STALE)
 PRICE_UNITS = ("USD", "USD/GPU/h", "USD/Mtoken", "USD/kWh", "USD/kW/month")
 
 
-def ledger_inputs(books: Books) -> list[LedgerInput]:
+def ledger_inputs(inputs: Iterable[Input]) -> list[LedgerInput]:
     """Inputs of the ledger for the plan."""
     return [
         LedgerInput(
@@ -33,7 +33,7 @@ def ledger_inputs(books: Books) -> list[LedgerInput]:
             as_of=given.as_of,
             basis=given.basis,  # type: ignore[arg-type]
         )
-        for given in books.inputs
+        for given in inputs
     ]
 
 

@@ -12,7 +12,7 @@ from planner.units import MILLION
 def command() -> None:
     """Look at what is kept on this machine, or remove it.
 
-    Compiled code and simulated rates: all of it is computed again when it is needed.
+    Compiled code, simulated rates, solved options: all is computed again when it is needed.
 
     \b
     Example:

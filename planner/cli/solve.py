@@ -28,6 +28,12 @@ SECONDS = click.FloatRange(min=1)
 @click.option("--gap", type=GAP, default=0.001, show_default=True, help="Stop this near optimal.")
 @click.option("--time-limit-s", type=SECONDS, default=300.0, show_default=True, help="Solver time.")
 @click.option("--refine", is_flag=True, help="Simulate the rates of what is used; solve again.")
+@click.option(
+    "--options/--no-options",
+    default=True,
+    show_default=True,
+    help="Compare with all on demand, all reserved, all owned, API only.",
+)
 @catalog_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @json_option
@@ -38,6 +44,7 @@ def command(
     gap: float,
     time_limit_s: float,
     refine: bool,
+    options: bool,
     catalog: Path | None,
     quiet: bool,
     as_json: bool,
@@ -45,6 +52,8 @@ def command(
     """Choose the cheapest fleet for SCENARIO.
 
     SCENARIO is a file or the name of a packaged scenario.
+    The plan is compared with what serves the same demand in one way only; a second process
+    solves these options meanwhile, and the user's cache keeps them (planner cache).
     Without -o it writes plan.json, plan.xlsx and plan.html into reports/NAME. Outputs are tried
     before solving.
 
@@ -73,6 +82,7 @@ def command(
             gap=gap,
             time_limit_s=time_limit_s,
             refine=refine,
+            options=options,
             progress=progress,
         )
     write_reports(plan, paths, keep=True)

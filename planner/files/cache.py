@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from planner.simulate.compiled import cache_folder, source_digest
 
@@ -30,15 +31,35 @@ def remembered(key: str, compute: Callable[[], Sequence[float]]) -> tuple[float,
         return tuple(float(x) for x in json.loads(path.read_text(encoding="ascii")))
     except (OSError, ValueError, TypeError):
         values = tuple(compute())
+    _keep(path, json.dumps(values))
+    return values
+
+
+def remembered_json(key: str, compute: Callable[[], Any]) -> Any:
+    """The same for anything that JSON holds; `compute` gives it already as JSON would return it."""
+    path = options_folder() / f"{key}.json"
+    try:
+        return json.loads(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        value = compute()
+    _keep(path, json.dumps(value))
+    return value
+
+
+def _keep(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
         with os.fdopen(handle, "w", encoding="ascii") as file:
-            json.dump(values, file)
+            file.write(text)
         Path(name).replace(path)
     except OSError:
-        return values
-    return values
+        return
+
+
+def options_folder() -> Path:
+    """Where solved options are kept."""
+    return cache_folder() / "options"
 
 
 def results_folder() -> Path:

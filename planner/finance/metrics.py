@@ -105,6 +105,35 @@ def irr_per_year(monthly_cash: ArrayLike) -> float:
     return float((1 + irr(monthly_cash)) ** MONTHS_PER_YEAR - 1)
 
 
+def mirr(cash: ArrayLike, *, finance_rate: float, reinvest_rate: float) -> float:
+    r"""Modified internal rate of return per interval, as Excel's MIRR defines it.
+
+    .. math:: \left(\frac{\sum_k c^+_k (1+r)^{n-k}}{-\sum_k c^-_k (1+f)^{-k}}\right)^{1/n} - 1
+
+    for cash :math:`c_k` at intervals k = 0 to n. Outlays are discounted at the finance rate f to
+    the first interval, income grows at the reinvestment rate r to the last: one answer where cash
+    changes sign more than once and `irr` has several.
+
+    Raises
+    ------
+    ValueError : cash without both an outlay and an income.
+
+    Examples
+    --------
+    100 becomes 60 x 1.1 + 55 = 121 in two intervals.
+
+    >>> round(mirr([-100, 60, 55], finance_rate=0.05, reinvest_rate=0.1), 12)
+    0.1
+    """
+    flow = np.asarray(cash, float)
+    if not (np.any(flow > 0) and np.any(flow < 0)):
+        raise ValueError("cash never changes sign: there is no modified internal rate of return")
+    last = len(flow) - 1
+    outlay = -npv(np.minimum(flow, 0), rate=finance_rate)
+    income = npv(np.maximum(flow, 0), rate=reinvest_rate) * (1 + reinvest_rate) ** last
+    return float((income / outlay) ** (1 / last) - 1)
+
+
 def payback(cash: ArrayLike, *, rate: float = 0.0, first: float = 0.0) -> float:
     """Intervals from the start until cumulated (discounted) cash stays at 0 or more.
 

@@ -105,6 +105,25 @@ def stacked_columns(
     return _dressed(chart, title)
 
 
+def bars(
+    title: str, labels: Band, bands: Sequence[tuple[str, Band]], *, overlap: int = 0
+) -> ChartBase:
+    """Horizontal bars, the first label on top; with overlap 100 series share a line."""
+    chart = BarChart()
+    chart.type, chart.grouping, chart.overlap, chart.gapWidth = "bar", "clustered", overlap, 45
+    for number, (label, band) in enumerate(bands):
+        series = _series(number, label, band)
+        series.cat = labels.labels()
+        series.graphicalProperties = _fill(CATEGORY_COLOURS[number % len(CATEGORY_COLOURS)])
+        series.invertIfNegative = False
+        chart.series.append(series)
+    dressed = _dressed(chart, title)
+    chart.x_axis.scaling.orientation = "maxMin"
+    if len(bands) == 1:
+        chart.legend = None
+    return dressed
+
+
 def lines(
     title: str, labels: Band, bands: Sequence[tuple[str, Band]], *, number_format: str
 ) -> ChartBase:

@@ -13,6 +13,9 @@ from planner.report.sheet_cash import NPV_NAME, CashSheet
 from planner.report.sheet_costs import CostsSheet
 from planner.report.sheet_fleet import FleetSheet
 from planner.report.sheet_inputs import InputsSheet
+from planner.report.sheet_options import OptionsSheet
+from planner.report.sheet_scenarios import ScenariosSheet
+from planner.report.sheet_sensitivity import SensitivitySheet
 from planner.report.style import CENTS, COUNT, SCIENTIFIC
 from planner.report.traffic_share import served_by_period
 from planner.result import Plan
@@ -32,6 +35,9 @@ class Parts:
     cash: CashSheet
     annual: AnnualSheet
     fleet: FleetSheet
+    scenarios: ScenariosSheet | None = None
+    options: OptionsSheet | None = None
+    sensitivity: SensitivitySheet | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +88,10 @@ def _money(parts: Parts) -> list[Check]:
     return [
         Check(
             name="Net present cost here = the planner's",
-            note="USD; while the inputs are those of the solve",
-            found=f"={NPV_NAME}", found_value=view.npv_usd, expected_value=solved,
+            note="USD, of the option that is shown; while the inputs are those of the solve",
+            found=f"={NPV_NAME}", found_value=view.npv_usd,
+            expected=parts.scenarios.npv_chosen if parts.scenarios else "",
+            expected_value=solved,
             style=CENTS, money=True, when_as_solved=True,
         ),
         Check(

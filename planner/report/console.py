@@ -61,7 +61,8 @@ def _costs(plan: Plan, seen: View) -> Table:
     for year in (*seen.years, "total"):
         label = "after" if year == AFTER else year
         table.add_column(label, justify="right", no_wrap=True)
-    for category in (*seen.categories, ""):
+    paid = [c for c in seen.categories if seen.category_usd(c).any()]
+    for category in (*paid, ""):
         row = seen.category_usd(category) if category else seen.cash_usd
         amounts = (*seen.by_year(row).tolist(), float(row.sum()))
         label = "purchases" if category == CAPEX else category or "total"

@@ -7,7 +7,7 @@ changed input gives every report the same new numbers.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from planner.finance import ledger
 from planner.finance.calendar import calendar_quantities
 from planner.finance.ledger import Line
-from planner.result import LedgerInput, Plan
+from planner.result import LedgerInput, OptionRow, Plan
 from planner.units import MONTHS_PER_YEAR
 
 Array = NDArray[np.float64]
@@ -110,13 +110,22 @@ def is_firm(line: Line) -> bool:
     return category_of(line) == CAPEX or "reserved" in words or "commitment" in words
 
 
-def view(plan: Plan) -> View:
-    """Evaluate the plan's ledger; months after the horizon only where obligations can fall."""
+def view(plan: Plan, option: OptionRow | None = None) -> View:
+    """Evaluate the plan's ledger, for the plan's quantities or for those of one of its options.
+
+    Months after the horizon only where obligations can fall, of the plan or of any option: all
+    have the same months.
+    """
     lines = ledger.load(plan.ledger_lines)
     inputs = {row.name: row.value for row in plan.ledger_inputs}
     horizon = sum(period.months for period in plan.periods)
-    whole = _view(plan, lines, _total_months(plan, lines, inputs, horizon))
-    return whole if _owes_later(whole) else _view(plan, lines, horizon)
+    total = _total_months(plan, lines, inputs, horizon)
+    quantities = (option or plan).ledger_quantities
+    whole = _view(plan, lines, total, quantities)
+    later = _owes_later(whole) or any(
+        _owes_later(_view(plan, lines, total, other.ledger_quantities)) for other in plan.options
+    )
+    return whole if later else _view(plan, lines, horizon, quantities)
 
 
 def _owes_later(seen: View) -> bool:
@@ -128,11 +137,13 @@ def _owes_later(seen: View) -> bool:
     )
 
 
-def _view(plan: Plan, lines: tuple[Line, ...], total: int) -> View:
+def _view(
+    plan: Plan, lines: tuple[Line, ...], total: int, solved: Mapping[str, Sequence[float]]
+) -> View:
     inputs = {row.name: row.value for row in plan.ledger_inputs}
     horizon = sum(period.months for period in plan.periods)
     start = str(plan.scenario["horizon"]["start"])
-    quantities = {key: _cut(row, total) for key, row in plan.ledger_quantities.items()}
+    quantities = {key: _cut(row, total) for key, row in solved.items()}
     after = [AFTER] * (total - horizon)
     return View(
         inputs=tuple(plan.ledger_inputs),

@@ -12,6 +12,7 @@ from openpyxl.styles.differential import DifferentialStyle
 
 from planner.report.checks import MONEY_RATIO, MONEY_USD, SHARE, Check, Parts, checks
 from planner.report.page import Book, Page
+from planner.report.sheet_scenarios import PLAN_NUMBER, SWITCH_NAME
 from planner.report.style import BAD, BAD_FILL, CENTS, GOOD, GOOD_FILL, SCIENTIFIC
 
 NAME, FOUND, EXPECTED, TOLERANCE, HOLDS, NOTE = range(1, 7)
@@ -22,6 +23,7 @@ YES_NO = '"yes";;[Red]"NO"'
 LibreOffice 7.4 crash when it prints."""
 AS_SOLVED = "Inputs as solved"
 CHANGED = "Inputs changed since the solve: costs follow, the fleet does not"
+OTHER_SHOWN = "Money is that of another option than the plan: see sheet Scenarios"
 _TOLERANCES = (
     ("Tolerance: money, absolute", "USD", MONEY_USD, CENTS),
     ("Tolerance: money, relative", "ratio", MONEY_RATIO, SCIENTIFIC),
@@ -53,7 +55,7 @@ def write_checks(book: Book, parts: Parts) -> ChecksSheet:
     page.row(HEAD, HOLDS, ("Holds", "What it means"), "head unit")
     for row, check in enumerate(rows, HEAD + 1):
         _write(page, row, check, limits, parts.inputs.changed)
-    sheet = _flags(page, rows, parts.inputs.changed)
+    sheet = _flags(page, rows, parts)
     page.sheet.freeze_panes = f"B{HEAD + 1}"
     page.print_setup(titles=f"{HEAD}:{HEAD}")
     return sheet
@@ -92,12 +94,15 @@ def _write(page: Page, row: int, check: Check, limits: Sequence[str], changed: s
     page.put(row, NOTE, check.note, "note")
 
 
-def _flags(page: Page, rows: Sequence[Check], changed: str) -> ChecksSheet:
+def _flags(page: Page, rows: Sequence[Check], parts: Parts) -> ChecksSheet:
     first, last = HEAD + 1, HEAD + len(rows)
     text = GOOD_FLAG if all(check.holds for check in rows) else BAD_FLAG
     flag = f'=IF(MIN(E{first}:E{last})=1,"{GOOD_FLAG}","{BAD_FLAG}")'
     page.formula(FLAG_ROW, NAME, flag, text, "label bold")
-    page.formula(STATE_ROW, NAME, f'=IF({changed}=0,"{AS_SOLVED}","{CHANGED}")', AS_SOLVED, "text")
+    state = f'IF({parts.inputs.changed}=0,"{AS_SOLVED}","{CHANGED}")'
+    if parts.scenarios is not None:
+        state = f'IF({SWITCH_NAME}={PLAN_NUMBER},{state},"{OTHER_SHOWN}")'
+    page.formula(STATE_ROW, NAME, f"={state}", AS_SOLVED, "text")
     mark_flag(page, f"A{FLAG_ROW}", GOOD_FLAG)
     mark_flag(page, f"A{STATE_ROW}", AS_SOLVED)
     return ChecksSheet(page.address(FLAG_ROW, NAME), text, page.address(STATE_ROW, NAME))

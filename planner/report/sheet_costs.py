@@ -42,8 +42,19 @@ class CostsSheet:
         return f"{self.title}!{mark}{letter}${TOP}:{mark}{letter}${self.last_row}"
 
 
-def write_costs(book: Book, view: View, inputs: Mapping[str, str]) -> CostsSheet:
-    """Write the sheet."""
+def write_costs(
+    book: Book,
+    view: View,
+    inputs: Mapping[str, str],
+    chosen: Mapping[str, str] | None = None,
+) -> CostsSheet:
+    """Write the sheet.
+
+    Parameters
+    ----------
+    inputs : address of each input.
+    chosen : formulas of quantity lines that another sheet supplies; {c} is the month's column.
+    """
     page = book.page("Costs", widths=(*WIDTHS, *[MONTH_WIDTH] * view.months))
     page.heading("Costs by month", _NOTE)
     time_line(page, view)
@@ -55,7 +66,7 @@ def write_costs(book: Book, view: View, inputs: Mapping[str, str]) -> CostsSheet
             group = _group(line)
             page.band(rows[line.key] - 1, 1, grid.last_column, "group")
             page.put(rows[line.key] - 1, LABEL, group, "group")
-        _write_line(page, line, view, grid)
+        _write_line(page, line, view, grid, chosen or {})
     page.freeze(TOP, FIRST)
     page.print_setup(titles=f"{MONTH_ROW}:{PERIOD_ROW}", columns="A:E", pages_wide=pages_wide(view))
     return CostsSheet(page.sheet.title, grid, max(rows.values()))
@@ -95,7 +106,7 @@ def _rows(view: View) -> dict[str, int]:
     return rows
 
 
-def _write_line(page: Page, line: Line, view: View, grid: Grid) -> None:
+def _write_line(page: Page, line: Line, view: View, grid: Grid, chosen: Mapping[str, str]) -> None:
     row, values = grid.rows[line.key], view.values[line.key]
     style = line_format(line, values)
     cash = line.kind == "cash"
@@ -108,11 +119,11 @@ def _write_line(page: Page, line: Line, view: View, grid: Grid) -> None:
             row, TOTAL, f"=SUM({span})", float(values.sum()), "label bold", number_format=style
         )
     page.put(row, UNIT, line.unit, "unit")
-    if line.kind == "quantity":
+    if line.kind == "quantity" and line.key not in chosen:
         page.row(row, FIRST, values.tolist(), "solved", style)
         return
-    text = template(line.key, line.formula, grid)
-    look = "label bold" if cash else "calculation"
+    text = chosen.get(line.key) or template(line.key, line.formula, grid)
+    look = "label bold" if cash else "link" if line.key in chosen else "calculation"
     for column, (here, before), value in zip(
         range(FIRST, grid.last_column + 1), grid.letters(), values.tolist(), strict=True
     ):

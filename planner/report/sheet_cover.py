@@ -12,13 +12,17 @@ from planner.result import Plan
 
 SHEETS = {
     "Decision": "The ask, what it costs, what it binds: one page",
+    "Options": "The same demand served in one way only, or not at all: what the plan saves",
     "Inputs": "Every number behind the costs, with source; change blue cells",
+    "Scenarios": "The switch: which option's solved quantities drive Costs and Cash",
     "Fleet": "Machines, replicas and traffic by period, as solved",
     "Sizing trail": "Thirteen steps from traffic to cost, class by class",
     "Latency": "Latency against throughput, with the promise and the planned point",
     "Costs": "The ledger by month: quantities, prices, cash",
     "Cash": "Cash by category and month, present value",
     "Annual": "Cash by fiscal year",
+    "Metrics": "Unit costs, peak cash, and rates of return of what the plan saves",
+    "Sensitivity": "One driver at a time on the same fleet, and break-even values",
     "Candidates": "Every serving configuration, or why it cannot serve",
     "Sources": "Where each figure comes from, and how old it is",
     "Checks": "What must hold, rolled up to one flag",
@@ -65,12 +69,13 @@ def write_cover(book: Book, plan: Plan, checks: ChecksSheet) -> None:
 def _map(page: Page, row: int) -> None:
     """Sheets, colours, how to read: three lists downwards from `row`."""
     _section(page, row, "Sheets")
-    for number, (title, purpose) in enumerate(SHEETS.items(), row + 1):
+    held = {title: text for title, text in SHEETS.items() if title in page.book.workbook.sheetnames}
+    for number, (title, purpose) in enumerate(held.items(), row + 1):
         address = page.sheet.cell(number, 2).coordinate
         page.sheet.cell(number, 2).hyperlink = Hyperlink(address, location=f"'{title}'!A1")
         page.put(number, 2, title, "hyperlink")
         page.put(number, 3, purpose, "wrap")
-    row += len(SHEETS) + 2
+    row += len(held) + 2
     _section(page, row, "Colours")
     for number, (look, meaning) in enumerate(_COLOURS, row + 1):
         page.put(number, 2, _SAMPLE, look, COUNT)

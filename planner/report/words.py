@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from planner.result import FleetRow, Plan
+from collections.abc import Sequence
+
+from planner.result import ApiRow, FleetRow, Plan
 
 OPTIONS = {
     "owned": "owned",
@@ -41,8 +43,13 @@ def gap_text(plan: Plan) -> str:
 
 def asks(plan: Plan) -> list[str]:
     """What is to be approved, a clause for each machine and API."""
-    found = [clause for row in plan.fleet if (clause := _ask(plan, row))]
-    for api in plan.apis:
+    return needs(plan.fleet, plan.apis, [period.label for period in plan.periods])
+
+
+def needs(fleet: Sequence[FleetRow], apis: Sequence[ApiRow], periods: Sequence[str]) -> list[str]:
+    """What a fleet takes, a clause for each machine and API."""
+    found = [clause for row in fleet if (clause := _ask(row, periods))]
+    for api in apis:
         share = max((max(blocks) for blocks in api.served_frac), default=0.0)
         if share > 0:
             found.append(
@@ -51,8 +58,8 @@ def asks(plan: Plan) -> list[str]:
     return found
 
 
-def _ask(plan: Plan, row: FleetRow) -> str:
-    ordered = [(n, p.label) for n, p in zip(row.lots_ordered, plan.periods, strict=True) if n > 0]
+def _ask(row: FleetRow, periods: Sequence[str]) -> str:
+    ordered = [(n, label) for n, label in zip(row.lots_ordered, periods, strict=True) if n > 0]
     if not ordered:
         return ""
     what = f"{row.accelerator_title} at {row.site}"

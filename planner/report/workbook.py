@@ -8,6 +8,7 @@ from pathlib import Path
 from planner.files.output import atomic_path
 from planner.report.checks import Parts
 from planner.report.ledger_view import view
+from planner.report.option_figures import OptionFigures, option_figures
 from planner.report.page import Book, clean
 from planner.report.sheet_annual import write_annual
 from planner.report.sheet_cash import write_cash
@@ -18,10 +19,19 @@ from planner.report.sheet_decision import write_decision
 from planner.report.sheet_fleet import write_fleet
 from planner.report.sheet_inputs import write_inputs
 from planner.report.sheet_latency import write_latency
+from planner.report.sheet_metrics import write_metrics
+from planner.report.sheet_options import write_options
+from planner.report.sheet_scenarios import write_scenarios
+from planner.report.sheet_sensitivity import write_sensitivity
 from planner.report.sheet_tables import write_candidates, write_sources, write_trail
 from planner.result import Plan
 
-FUNCTIONS = frozenset({"ABS", "AND", "IF", "INDEX", "MAX", "MIN", "OR", "SUM", "SUMIFS"})
+FUNCTIONS = frozenset(
+    {
+        "ABS", "AND", "IF", "INDEX", "IRR", "MAX", "MIN", "MIRR", "OR", "SUM", "SUMIFS",
+        "SUMPRODUCT",
+    }
+)  # fmt: skip
 """Functions that formulas may use: the same in every spreadsheet program and version."""
 
 
@@ -35,6 +45,7 @@ def workbook_bytes(plan: Plan) -> bytes:
     """The workbook file."""
     book = Book()
     parts = write_parts(book, plan)
+    write_metrics(book, parts)
     checks = write_checks(book, parts)
     write_decision(book, parts, checks)
     write_trail(book, plan)
@@ -50,16 +61,23 @@ def write_parts(book: Book, plan: Plan) -> Parts:
     """Write the sheets that the others read."""
     seen = view(plan)
     inputs = write_inputs(book, seen)
-    costs = write_costs(book, seen, inputs.addresses)
+    figures = option_figures(plan) or [OptionFigures(plan.as_option(), seen)]
+    scenarios = write_scenarios(book, seen, figures)
+    chosen = {key: scenarios.chosen(key) for key in scenarios.blocks} if scenarios else {}
+    costs = write_costs(book, seen, inputs.addresses, chosen)
     cash = write_cash(book, seen, costs)
     annual = write_annual(book, seen, cash)
-    return Parts(plan, seen, inputs, costs, cash, annual, write_fleet(book, plan))
+    fleet = write_fleet(book, plan)
+    options = write_options(book, plan, scenarios, costs, annual)
+    sensitivity = write_sensitivity(book, figures, costs, cash, annual)
+    return Parts(plan, seen, inputs, costs, cash, annual, fleet, scenarios, options, sensitivity)
 
 
 def _finish(book: Book, plan: Plan) -> None:
     """Reading order, properties, recalculation on load."""
     workbook = book.workbook
-    for wanted, title in enumerate(("Cover", *SHEETS)):
+    order = [title for title in ("Cover", *SHEETS) if title in workbook.sheetnames]
+    for wanted, title in enumerate(order):
         workbook.move_sheet(title, wanted - workbook.sheetnames.index(title))
     workbook.active = 0
     for sheet in workbook.worksheets:

@@ -1,8 +1,9 @@
 """The plan, a plain value: what was decided, at what price, from which figures."""
 
+from planner.result.fleet import ApiRow, FleetRow
+from planner.result.options import OptionRow, OptionStatus
 from planner.result.plan import (
     PLAN_VERSION,
-    ApiRow,
     Attained,
     AuditLine,
     BindingLimit,
@@ -10,7 +11,6 @@ from planner.result.plan import (
     CandidateRow,
     ClassCost,
     ClassTraffic,
-    FleetRow,
     LatencyCurve,
     LatencyPoint,
     LedgerInput,
@@ -40,6 +40,8 @@ __all__ = [
     "LatencyCurve",
     "LatencyPoint",
     "LedgerInput",
+    "OptionRow",
+    "OptionStatus",
     "Period",
     "Plan",
     "PoolRow",

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
+from planner.result.fleet import ApiRow, FleetRow
+from planner.result.options import OptionRow
 from planner.result.record import Record
 
 PLAN_VERSION = 1
@@ -131,36 +135,6 @@ class PoolRow(Record):
     """[period][block] active"""
     served_frac: list[list[float]]
     """[period][block] of the class's traffic"""
-
-
-class FleetRow(Record):
-    """Machines of one SKU at one site by one option."""
-
-    option: Literal["owned", "colo", "reserved_1y", "reserved_3y", "on_demand"]
-    accelerator: str
-    accelerator_title: str
-    site: str
-    lot_name: str
-    """node or rack"""
-    lot_gpus: int
-    lot_kw: float
-    lots_ordered: list[float]
-    """[period] bought or signed; on demand: peak lots over the blocks"""
-    lots_in_service: list[float]
-    """[period] for use; on demand: mean over the period's hours"""
-    lots_by_block: list[list[float]]
-    """[period][block] in use on demand; else in service in every block"""
-
-
-class ApiRow(Record):
-    """Traffic sent to an API."""
-
-    demand_class: str
-    provider: str
-    product: str
-    model: str
-    served_frac: list[list[float]]
-    """[period][block]"""
 
 
 class LedgerInput(Record):
@@ -318,6 +292,22 @@ class Plan(Record):
     sources: list[SourceRow]
     notes: list[str]
     """Solved, but you should know."""
+    options: list[OptionRow] = Field(default_factory=list)
+    """The plan first, then what it is compared with; empty where nothing was compared."""
+
+    def as_option(self) -> OptionRow:
+        """The plan as the first of its options."""
+        return OptionRow(
+            name="plan",
+            title="The plan",
+            status="plan",
+            npv_usd=self.npv_usd,
+            bound_usd=self.bound_usd,
+            gap_frac=self.gap_frac,
+            fleet=self.fleet,
+            apis=self.apis,
+            ledger_quantities=self.ledger_quantities,
+        )
 
 
 class Attained(Record):

@@ -15,7 +15,9 @@ import openpyxl
 import pytest
 
 from planner.report import recost
+from planner.report.option_figures import option_figures
 from planner.report.workbook import workbook_bytes, write_workbook
+from tests.compared_plan import compared_plan
 from tests.plan_fixture import small_plan
 
 EPOCH = date(1899, 12, 30)
@@ -66,6 +68,58 @@ def test_ironcalc_agrees_with_every_value(shipped):
     count, wrong = compare(model, formulas, values)
     assert count > 2000
     assert wrong == []
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    path = tmp_path_factory.mktemp("workbook") / "compared.xlsx"
+    write_workbook(compared_plan(), path)
+    return path
+
+
+def test_ironcalc_agrees_with_every_value_of_the_comparison(compared):
+    model = ironcalc.load_from_xlsx(str(compared), "en", "UTC")
+    model.evaluate()
+    formulas = openpyxl.load_workbook(compared)
+    values = openpyxl.load_workbook(compared, data_only=True)
+    count, wrong = compare(model, formulas, values)
+    assert count > 2300
+    assert wrong == []
+
+
+def npv_of(model, book) -> float:
+    cash = book.sheetnames.index("Cash")
+    row = next(c.row for c in book["Cash"]["A"] if str(c.value).startswith("Present value of"))
+    return model.get_cell_value(cash, row, 5)
+
+
+def flip(model, book, number: int) -> None:
+    model.set_user_input(book.sheetnames.index("Scenarios"), 8, 5, str(number))
+    model.evaluate()
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_the_switch_reproduces_each_option(compared, number):
+    book = openpyxl.load_workbook(compared)
+    model = ironcalc.load_from_xlsx(str(compared), "en", "UTC")
+    flip(model, book, number)
+    chosen = [row for row in compared_plan().options if row.has_money][number - 1]
+    assert npv_of(model, book) == pytest.approx(chosen.npv_usd, abs=0.01, rel=1e-12)
+    cover = book.sheetnames.index("Cover")
+    assert model.get_cell_value(cover, 5, 2) == "All checks hold"
+    assert (model.get_cell_value(cover, 5, 3) == "Inputs as solved") == (number == 1)
+
+
+def test_the_switch_and_changed_inputs_agree_with_the_ledger(compared):
+    changes = {"discount_rate": 0.12, "demand_h100": 5.5, "decline_year": 0.4}
+    book = openpyxl.load_workbook(compared)
+    model = ironcalc.load_from_xlsx(str(compared), "en", "UTC")
+    for name, value in changes.items():
+        model.set_user_input(*input_cell(book, name), repr(value))
+    again = option_figures(recost(compared_plan(), changes))
+    for number, figures in enumerate(again, 1):
+        flip(model, book, number)
+        assert npv_of(model, book) == pytest.approx(figures.npv_usd, abs=0.01, rel=1e-9)
 
 
 def input_cell(book, name: str) -> tuple[int, int, int]:
@@ -135,6 +189,35 @@ def test_every_value_after_a_change_equals_the_workbook_of_that_plan(shipped):
                     cached = number(values[title][cell.coordinate].value)
                     found = model.get_cell_value(position, cell.row, cell.column)
                     assert agrees(found, cached), (title, cell.coordinate, found, cached)
+
+
+def driver_row(book, label: str) -> int:
+    return next(cell.row for cell in book["Sensitivity"]["A"] if cell.value == label)
+
+
+@pytest.mark.parametrize(
+    ("label", "column", "change", "scaled"),
+    [
+        ("Purchase prices", 4, 0.35, {"capex_gb200": 3_100_000.0}),
+        ("Electricity price", 3, -0.5, {"power_hq": 0.089}),
+        ("Per-token prices", 4, 0.1, {"api_price_in": 1.0, "api_price_out": 3.0}),
+        ("Discount rate, points", 4, 0.05, {}),
+    ],
+)
+def test_sensitivities_are_live(compared, label, column, change, scaled):
+    # Beside an edited range, an edited input: the line must move with both.
+    others = {"tail_value_frac": 0.5, "rent_hq": 150.0}
+    book = openpyxl.load_workbook(compared)
+    model = ironcalc.load_from_xlsx(str(compared), "en", "UTC")
+    for name, value in others.items():
+        model.set_user_input(*input_cell(book, name), repr(value))
+    sheet, row = book.sheetnames.index("Sensitivity"), driver_row(book, label)
+    model.set_user_input(sheet, row, column, repr(change))
+    model.evaluate()
+    moved = {name: value * (1 + change) for name, value in scaled.items()}
+    expected = recost(compared_plan(), {**others, **(moved or {"discount_rate": 0.08 + change})})
+    found = model.get_cell_value(sheet, row, column + 3) * 1e6
+    assert found == pytest.approx(expected.npv_usd, abs=0.01, rel=1e-9)
 
 
 @pytest.mark.slow

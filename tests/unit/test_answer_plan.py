@@ -112,7 +112,9 @@ def test_sources_of_everything_used():
     fitted = [row for row in found if row.what.startswith("calibration ")]
     assert fitted
     assert all(date.fromisoformat(row.as_of) for row in fitted)
-    assert len(ledger_inputs(books(decided))) == len([r for r in found if r.used_in == "money"])
+    assert len(ledger_inputs(books(decided).inputs)) == len(
+        [r for r in found if r.used_in == "money"]
+    )
 
 
 def aged(days, unit="USD/GPU/h"):

@@ -13,14 +13,20 @@ from openpyxl.utils import column_index_from_string
 from planner.report.cache_values import with_values
 from planner.report.sheet_cover import SHEETS
 from planner.report.workbook import FUNCTIONS, workbook_bytes
+from tests.compared_plan import compared_plan
 from tests.plan_fixture import LINES, small_plan
 
 REFERENCE = re.compile(r"(\$?)([A-Z]{1,3})(\$?)([0-9]+)")
 
 
+@pytest.fixture(scope="module", params=[small_plan, compared_plan])
+def plan(request):
+    return request.param()
+
+
 @pytest.fixture(scope="module")
-def raw() -> bytes:
-    return workbook_bytes(small_plan())
+def raw(plan) -> bytes:
+    return workbook_bytes(plan)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +63,12 @@ def relative(cell) -> str:
 
 
 def test_sheets_stand_in_reading_order(book):
+    order = ["Cover", *SHEETS]
+    assert book.sheetnames == [title for title in order if title in book.sheetnames]
+
+
+def test_every_sheet_is_there_when_it_has_content():
+    book = openpyxl.load_workbook(BytesIO(workbook_bytes(compared_plan())))
     assert book.sheetnames == ["Cover", *SHEETS]
 
 
@@ -144,8 +156,9 @@ def test_every_input_has_unit_source_and_colour(book):
     assert found == len(small_plan().ledger_inputs) + 2
 
 
-def test_names_are_few(book):
-    assert set(book.defined_names) == {"DiscountRate", "Thousand", "Million", "NetPresentCost"}
+def test_names_are_few(book, plan):
+    names = {"DiscountRate", "Thousand", "Million", "NetPresentCost"}
+    assert set(book.defined_names) == (names | {"Scenario"} if plan.options else names)
 
 
 def test_monthly_sheets_freeze_and_print(book):
@@ -157,10 +170,12 @@ def test_monthly_sheets_freeze_and_print(book):
         assert sheet.sheet_properties.pageSetUpPr.fitToPage
 
 
-def test_charts_survive_the_last_step(raw):
+def test_charts_survive_the_last_step(raw, plan):
     names = zipfile.ZipFile(BytesIO(raw)).namelist()
-    # Annual 1, Fleet 1, Decision 4, Latency 2 for each of 2 curves
-    assert len([n for n in names if n.startswith("xl/charts/chart")]) == 10
+    # Annual 1, Fleet 1, Decision 4, Latency 2 for each of 2 curves,
+    # Sensitivity 1; Options 1
+    charts = 12 if plan.options else 11
+    assert len([n for n in names if n.startswith("xl/charts/chart")]) == charts
     assert not [n for n in names if "vba" in n.lower()]
 
 
@@ -202,8 +217,9 @@ def test_text_from_users_stays_text(text):
     assert book["Costs"]["G6"].data_type == "s"
 
 
-def test_equal_plans_give_equal_files(raw):
-    assert workbook_bytes(small_plan()) == raw
+def test_equal_plans_give_equal_files(raw, plan):
+    again = compared_plan() if plan.options else small_plan()
+    assert workbook_bytes(again) == raw
 
 
 def test_a_formula_without_value_is_refused(raw):

@@ -1,0 +1,1 @@
+"""The same demand served in other ways: what a plan is compared with."""

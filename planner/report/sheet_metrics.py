@@ -1,0 +1,313 @@
+"""Sheet Metrics: what finance asks of the plan, of its machines and tokens, and of the difference.
+
+Rates of return and paybacks exist only for the difference between two fleets: the plan alone
+only costs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from openpyxl.utils import get_column_letter
+
+from planner.finance.metrics import irr_per_year, mirr, monthly_rate, payback
+from planner.report.checks import Parts
+from planner.report.ledger_view import CAPEX, Array, View, is_firm
+from planner.report.option_figures import OptionFigures
+from planner.report.page import Book, Page
+from planner.report.sheet_annual import AnnualSheet
+from planner.report.sheet_cash import NPV_NAME, CashSheet
+from planner.report.sheet_inputs import DISCOUNT_RATE
+from planner.report.sheet_scenarios import ScenariosSheet
+from planner.report.style import CENTS, COUNT, FINE, PERCENT, TEAL, TENTHS
+from planner.result import ClassCost, Plan
+from planner.units import MILLION, MONTHS_PER_YEAR, SECONDS_PER_HOUR
+
+LABEL, UNIT, FIRST = 1, 2, 3
+_WIDTHS = (50, 16, *[15] * 9)
+_API, TOKEN_WEIGHT = "api", 4.0
+"""Input tokens that one output token costs: the median of the catalog's 51 price lists of November
+2026 (quartiles 3 and 5). It only divides a class's cost, and stands in a blue cell."""
+_NOTE = "Positive is cost. Green and black follow the inputs; violet is as solved."
+DIFFERENCES = (
+    ("Net present saving", "discounted"),
+    ("Cash saved", "undiscounted"),
+    ("IRR", "a year"),
+    ("MIRR", "a year"),
+    ("Payback", "months"),
+    ("Discounted payback", "months"),
+)
+
+
+@dataclass(frozen=True)
+class Use:
+    """Accelerator-hours over the horizon."""
+
+    in_service_h: float
+    """Held or rented."""
+    at_work_h: float
+    """Of replicas that the plan keeps active."""
+
+    @property
+    def utilization(self) -> float:
+        """At work over in service; 0 without machines."""
+        return self.at_work_h / self.in_service_h if self.in_service_h else 0.0
+
+
+def use_of(plan: Plan) -> Use:
+    """Accelerator-hours of a plan."""
+    hours = np.array([block.hours for block in plan.blocks]).T
+    gpus = {row.id: row.gpus for row in plan.candidates}
+    held = sum(float((np.array(m.lots_by_block) * hours).sum()) * m.lot_gpus for m in plan.fleet)
+    work = sum(
+        float((np.array(pool.replicas) * hours).sum()) * gpus.get(pool.candidate, 0)
+        for pool in plan.pools
+    )
+    return Use(held, work)
+
+
+@dataclass
+class _Writer:
+    page: Page
+    annual: AnnualSheet
+    row: int
+
+    def head(self, title: str, columns: Sequence[str]) -> None:
+        """A table's heading row."""
+        self.page.band(self.row, LABEL, max(FIRST, FIRST + len(columns) - 1), "head")
+        self.page.put(self.row, LABEL, title, "head")
+        self.page.put(self.row, UNIT, "Unit", "head unit")
+        self.page.row(self.row, FIRST, columns, "head right")
+        self.page.sheet.row_dimensions[self.row].height = 26
+        self.row += 1
+
+    def formula(
+        self, label: str, unit: str, formula: str, value: float, *, style: str, note: str = ""
+    ) -> str:
+        """A labelled formula; its address on this sheet."""
+        self._labels(label, unit, note)
+        self.page.formula(self.row, FIRST, formula, value, "link", number_format=style)
+        return self._next()
+
+    def money(self, label: str, source: str, usd: float, note: str = "") -> str:
+        """A labelled amount in the display unit, from a formula in USD."""
+        scale = self.annual.scale
+        formula = f"={source}/{scale.name}"
+        return self.formula(
+            label, scale.unit, formula, usd / scale.usd, style=scale.number_format, note=note
+        )
+
+    def value(
+        self, label: str, unit: str, value: float, style: str, *, look: str, note: str
+    ) -> str:
+        """A labelled constant."""
+        self._labels(label, unit, note)
+        self.page.put(self.row, FIRST, value, look, style)
+        return self._next()
+
+    def _labels(self, label: str, unit: str, note: str) -> None:
+        self.page.put(self.row, LABEL, label)
+        self.page.put(self.row, UNIT, unit, "unit")
+        if note:
+            self.page.put(self.row, FIRST + 1, note, "note")
+
+    def _next(self) -> str:
+        self.row += 1
+        return f"${get_column_letter(FIRST)}${self.row - 1}"
+
+
+def write_metrics(book: Book, parts: Parts) -> None:
+    """Write the sheet."""
+    page = book.page("Metrics", widths=_WIDTHS, tab=TEAL)
+    page.heading("Metrics", _NOTE)
+    plan, view, cash = parts.plan, parts.view, parts.cash
+    writer = _Writer(page, parts.annual, 4)
+    _of_the_plan(writer, view, cash)
+    writer.row += 1
+    _machines(writer, plan, view, cash)
+    if plan.class_costs:
+        writer.row += 1
+        _classes(writer, plan)
+    if parts.scenarios is not None and parts.scenarios.saved:
+        writer.row += 1
+        _differences(writer, view, parts.scenarios)
+    page.print_setup(one_page=True)
+
+
+def _of_the_plan(writer: _Writer, view: View, cash: CashSheet) -> None:
+    writer.head("The plan (or the option that sheet Scenarios shows)", ("Value",))
+    spent = float(view.cash_usd.sum())
+    writer.money("Net present cost", NPV_NAME, view.npv_usd)
+    total = writer.money("Cash out, undiscounted", cash.total(cash.total_row), spent)
+    months = writer.value(
+        "Horizon", "months", float(view.horizon_months), COUNT, look="solved", note=""
+    )
+    years = view.horizon_months / MONTHS_PER_YEAR
+    scale = writer.annual.scale
+    writer.formula(
+        "Cash out a year, mean", scale.unit, f"={total}/({months}/12)",
+        spent / years / scale.usd, style=scale.number_format,
+    )  # fmt: skip
+    capex = cash.total(cash.categories[CAPEX]) if CAPEX in cash.categories else "0"
+    writer.money("Purchases", capex, float(view.category_usd(CAPEX).sum()))
+    firm = sum(float(view.values[x.key].sum()) for x in view.cash_lines if is_firm(x))
+    writer.money("Firm once signed", cash.total(cash.firm_row), firm)
+    peak = float(np.cumsum(view.cash_usd).max(initial=0.0))
+    span = cash.span(cash.cumulative_row)
+    writer.money("Peak cash exposure", f"MAX(0,{span})", peak, "most that is ever out")
+
+
+def _machines(writer: _Writer, plan: Plan, view: View, cash: CashSheet) -> None:
+    used = use_of(plan)
+    writer.head("Machines over the horizon", ("Value",))
+    held = writer.value(
+        "GPU-hours in service", "GPU-h", used.in_service_h, COUNT, look="solved",
+        note="owned, reserved and rented, of the plan",
+    )  # fmt: skip
+    work = writer.value(
+        "GPU-hours at work", "GPU-h", used.at_work_h, COUNT, look="solved",
+        note="of replicas that the demand of each block keeps active",
+    )  # fmt: skip
+    if not used.in_service_h or not used.at_work_h:
+        return
+    writer.formula("Utilization", "share", f"={work}/{held}", used.utilization, style=PERCENT)
+    spent = float((view.cash_usd - view.category_usd(_API)).sum())
+    api = f"-{cash.total(cash.categories[_API])}" if _API in cash.categories else ""
+    source = f"({cash.total(cash.total_row)}{api})"
+    for label, hours, count in (
+        ("Cost of a GPU-hour in service", held, used.in_service_h),
+        ("Cost of a GPU-hour delivered, at that utilization", work, used.at_work_h),
+    ):
+        writer.formula(
+            label, "USD/GPU/h", f"={source}/{hours}", spent / count, style=CENTS,
+            note="cash out less API fees, undiscounted",
+        )  # fmt: skip
+
+
+def _classes(writer: _Writer, plan: Plan) -> None:
+    """Tokens, requests and users of each class; its cost is that of the solve."""
+    weight = writer.value(
+        "Cost of an output token, in input tokens", "ratio", TOKEN_WEIGHT, CENTS, look="input",
+        note="median of token price lists: divides a class's cost between input and output",
+    )  # fmt: skip
+    columns = (
+        "Cost", "Mtokens in", "Mtokens out", "USD/Mtoken, all", "USD/Mtoken in",
+        "USD/Mtoken out", "Requests, million", "USD a request", "USD a user a month",
+    )  # fmt: skip
+    writer.head("Cost of tokens, requests and users, at the plan's utilization", columns)
+    users = {row["name"]: row.get("users") for row in plan.scenario.get("demand", [])}
+    for cost in plan.class_costs:
+        _class(writer, plan, cost, weight, users.get(cost.demand_class))
+        writer.row += 1
+
+
+def requests_of(plan: Plan, demand_class: str) -> float:
+    """Requests of a class over the horizon."""
+    hours = np.array([block.hours for block in plan.blocks]).T
+    traffic = next((row for row in plan.demand if row.name == demand_class), None)
+    if traffic is None:
+        return 0.0
+    return float((np.array(traffic.mean_rps) * hours).sum() * SECONDS_PER_HOUR)
+
+
+def _class(writer: _Writer, plan: Plan, cost: ClassCost, weight: str, users: float | None) -> None:
+    page, row = writer.page, writer.row
+    scale = writer.annual.scale
+    mtokens = cost.input_mtokens + cost.output_mtokens
+    usd, requests = cost.usd_per_mtoken * mtokens, requests_of(plan, cost.demand_class)
+    page.put(row, LABEL, cost.demand_class)
+    page.put(row, UNIT, scale.unit, "unit")
+    for column, value, style in (
+        (FIRST, usd / scale.usd, scale.number_format),
+        (FIRST + 1, cost.input_mtokens, COUNT),
+        (FIRST + 2, cost.output_mtokens, COUNT),
+        (FIRST + 6, requests / MILLION, TENTHS),
+    ):
+        page.put(row, column, value, "solved", style)
+    name = scale.name
+    input_usd = usd / (cost.input_mtokens + TOKEN_WEIGHT * cost.output_mtokens)
+    formulas = [
+        (FIRST + 3, f"=C{row}*{name}/(D{row}+E{row})", cost.usd_per_mtoken, CENTS),
+        (FIRST + 4, f"=C{row}*{name}/(D{row}+{weight}*E{row})", input_usd, CENTS),
+        (FIRST + 5, f"=G{row}*{weight}", input_usd * TOKEN_WEIGHT, CENTS),
+    ]
+    if requests:
+        formulas.append((FIRST + 7, f"=C{row}*{name}/(I{row}*Million)", usd / requests, FINE))
+    for column, formula, value, style in formulas:
+        page.formula(row, column, formula, value, number_format=style)
+    if users:
+        months = sum(period.months for period in plan.periods)
+        page.put(row, FIRST + 8, usd / users / months, "solved", FINE)
+    else:
+        page.put(row, FIRST + 8, "n/a", "text right")
+
+
+def _differences(writer: _Writer, view: View, scenarios: ScenariosSheet) -> None:
+    writer.head("What the plan saves against", [f"{name}, {how}" for name, how in DIFFERENCES])
+    plan = scenarios.figures[0]
+    rate = next((row.value for row in view.inputs if row.name == "discount_rate"), 0.0)
+    for option in scenarios.figures[1:]:
+        if option.row.name in scenarios.saved:
+            _difference(writer, scenarios, option, plan, rate)
+            writer.row += 1
+    writer.page.put(
+        writer.row, LABEL,
+        "Rates and paybacks are of the difference in cash, month by month, as solved; payback "
+        "counts months from the start until the plan has stayed ahead.", "note",
+    )  # fmt: skip
+    writer.row += 1
+
+
+def _difference(
+    writer: _Writer, scenarios: ScenariosSheet, option: OptionFigures, plan: OptionFigures,
+    rate: float,
+) -> None:  # fmt: skip
+    page, row, scale = writer.page, writer.row, writer.annual.scale
+    flow = option.cash_usd - plan.cash_usd
+    span = scenarios.span(scenarios.saved[option.row.name])
+    monthly = monthly_rate(rate)
+    page.put(row, LABEL, option.row.title)
+    page.put(row, UNIT, scale.unit, "unit")
+    stored = scenarios.figures.index(option)
+    page.formula(
+        row, FIRST, f"=({scenarios.npv(stored)}-{scenarios.npv(0)})/{scale.name}",
+        (option.npv_usd - plan.npv_usd) / scale.usd, "link", number_format=scale.number_format,
+    )  # fmt: skip
+    page.formula(
+        row, FIRST + 1, f"=SUM({span})/{scale.name}", float(flow.sum()) / scale.usd, "link",
+        number_format=scale.number_format,
+    )  # fmt: skip
+    each_month = f"(1+{DISCOUNT_RATE})^(1/12)-1"
+    reasons = []
+    for column, formula, compute in (
+        (FIRST + 2, f"=(1+IRR({span},{DISCOUNT_RATE}/12))^12-1", irr_per_year),
+        (FIRST + 3, f"=(1+MIRR({span},{each_month},{each_month}))^12-1", _mirr(monthly)),
+    ):
+        try:
+            rate_found = compute(flow)
+        except ValueError as none:
+            reasons.append(str(none))
+            page.put(row, column, "n/a", "text right")
+        else:
+            page.formula(row, column, formula, rate_found, "link", number_format=PERCENT)
+    for column, months in (
+        (FIRST + 4, payback(flow)),
+        (FIRST + 5, payback(flow, rate=monthly)),
+    ):
+        if math.isinf(months):
+            page.put(row, column, "never", "text right")
+        else:
+            page.put(row, column, months, "solved", TENTHS)
+    if reasons:
+        page.put(row, FIRST + 6, f"n/a: {reasons[0]}", "note")
+
+
+def _mirr(monthly: float) -> Callable[[Array], float]:
+    def compute(flow: Array) -> float:
+        found = mirr(flow, finance_rate=monthly, reinvest_rate=monthly)
+        return float((1 + found) ** MONTHS_PER_YEAR - 1)
+
+    return compute
