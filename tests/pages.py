@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 from planner.result import Plan
-from tests.plan_fixture import small_plan
+from tests.compared_plan import compared_plan
 
 HOSTILE = "</script><script>hacked=1</script><img src=x onerror=hacked=1>\"'&{{7*7}}`${1}<!--"
 """Ends a script, starts one, breaks out of attributes, is a template, opens a comment."""
@@ -16,6 +16,8 @@ _KEPT = {
     "basis", "category",
 }  # fmt: skip
 """Fields whose words the program reads: enumerations, formulas, dates."""
+_KEPT_IN = {("name", "ledger_inputs"), ("unit", "ledger_inputs"), ("label", "candidates")}
+"""The same, in one part of the plan only."""
 
 
 class Page(HTMLParser):
@@ -58,8 +60,8 @@ class Page(HTMLParser):
 
 
 def hostile_plan() -> Plan:
-    """The small plan with the hostile text behind every word that a person could have written."""
-    plan = small_plan().model_dump()
+    """The compared plan, the hostile text behind every word that a person could have written."""
+    plan = compared_plan().model_dump()
     return Plan.model_validate({key: _spoiled(key, value) for key, value in plan.items()})
 
 
@@ -68,5 +70,5 @@ def _spoiled(key: str, value: Any, inside: str = "") -> Any:
         return {name: _spoiled(name, item, inside or key) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_spoiled(key, item, inside or key) for item in value]
-    program = key in _KEPT or (key, inside) in {("name", "ledger_inputs"), ("label", "candidates")}
+    program = key in _KEPT or (key, inside) in _KEPT_IN
     return f"{value}{HOSTILE}" if isinstance(value, str) and not program else value

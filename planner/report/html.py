@@ -14,7 +14,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from planner.report import html_fleet, html_lists
+from planner.report import html_fleet, html_lists, html_options
 from planner.report.html_decision import decision
 from planner.report.html_model import Section
 from planner.report.html_money import Money, commitments, costs, paid
@@ -55,7 +55,8 @@ def html_text(plan: Plan) -> str:
 
 def sections(plan: Plan, audit: Section) -> list[Section]:
     """What the page holds, in reading order; parts without content are left out."""
-    seen = paid(view(plan))
+    whole = view(plan)
+    seen = paid(whole)
     money = Money.of_view(seen)
     found = (
         decision(plan, seen, money),
@@ -66,6 +67,9 @@ def sections(plan: Plan, audit: Section) -> list[Section]:
         html_lists.candidates(plan),
         costs(seen, money),
         commitments(plan, seen, money),
+        html_options.options(plan, money),
+        html_options.sensitivity(plan, whole, money),
+        html_options.metrics(plan, seen, money),
         *parts(plan),
         html_lists.inputs(plan),
         html_lists.sources(plan),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from planner.report.html_model import Chart, Column, Row, Series, Table
+from planner.report.html_model import Chart, Column, Row, Series, Style, Table
 from planner.report.html_money import Money, category_label
 from planner.report.ledger_view import View
 from planner.report.words import machine
@@ -21,7 +23,7 @@ def years_chart(seen: View, money: Money, name: str) -> Chart:
     title = "Cash out by fiscal year"
     return Chart(
         name, title, "stacked", "Fiscal year", money.unit, series,
-        _table(f"{title}, {money.unit}", "Fiscal year", seen.years, series, money.column("")),
+        table_of(f"{title}, {money.unit}", "Fiscal year", seen.years, series, money.style),
         labels=seen.years, decimals=money.decimals, half=True,
     )  # fmt: skip
 
@@ -37,7 +39,7 @@ def cumulative_chart(seen: View, money: Money) -> Chart:
     title = "Cash out so far"
     return Chart(
         "decision-cumulative", title, "lines", "Month", money.unit, series,
-        _table(f"{title}, {money.unit}", "Month", months, series, money.column("")),
+        table_of(f"{title}, {money.unit}", "Month", months, series, money.style),
         labels=months, decimals=money.decimals, half=True,
     )  # fmt: skip
 
@@ -52,7 +54,7 @@ def fleet_chart(plan: Plan, name: str) -> Chart:
     title = "Accelerators in service"
     return Chart(
         name, title, "stacked", "Period", "GPUs", series,
-        _table(f"{title}, GPUs", "Period", labels, series, Column("", style="count")),
+        table_of(f"{title}, GPUs", "Period", labels, series, "count"),
         labels=labels,
     )  # fmt: skip
 
@@ -69,19 +71,16 @@ def demand_chart(plan: Plan, traffic: ClassTraffic, name: str) -> Chart:
     title = f"Traffic of {traffic.name}"
     return Chart(
         name, title, "lines", "Period", "requests/s", series,
-        _table(f"{title}, requests/s", "Period", labels, series, Column("", style="auto")),
+        table_of(f"{title}, requests/s", "Period", labels, series, "auto"),
         labels=labels, decimals=2, half=True,
     )  # fmt: skip
 
 
-def _table(
-    caption: str,
-    first: str,
-    labels: tuple[str, ...] | list[str],
-    series: list[Series],
-    like: Column,
+def table_of(
+    caption: str, first: str, labels: Sequence[str], series: Sequence[Series], style: Style
 ) -> Table:
-    columns = [Column(first), *[Column(row.label, style=like.style) for row in series]]
+    """The figures of a chart with one value a label."""
+    columns = [Column(first), *[Column(row.label, style=style) for row in series]]
     rows = [
         Row([label, *[float(row.values[i]) for row in series]])  # type: ignore[arg-type]
         for i, label in enumerate(labels)

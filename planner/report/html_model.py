@@ -184,7 +184,7 @@ class Chart:
     kind: ClassVar[str] = "chart"
     id: str
     title: str
-    shape: Literal["stacked", "lines", "scatter"]
+    shape: Literal["stacked", "lines", "scatter", "tornado"]
     x_title: str
     y_title: str
     """With its unit."""

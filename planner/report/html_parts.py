@@ -29,7 +29,7 @@ SHOWN = frozenset(
         "gap_asked_frac", "npv_usd", "bound_usd", "gap_frac", "rounding_usd", "seconds", "periods",
         "blocks", "demand", "fleet", "pools", "apis", "ledger_inputs", "ledger_quantities",
         "ledger_lines", "class_costs", "candidates", "trails", "curves", "binding", "audit",
-        "sources", "notes",
+        "sources", "notes", "options",
     }
 )  # fmt: skip
 """Fields of a plan that the page's own sections show."""

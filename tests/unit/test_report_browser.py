@@ -4,6 +4,7 @@ import pytest
 
 from planner.report.html import html_text
 from tests.browser import PROGRAM, browser
+from tests.compared_plan import compared_plan
 from tests.pages import hostile_plan
 from tests.plan_fixture import small_plan
 
@@ -63,7 +64,7 @@ def page():
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
-    plan = small_plan()
+    plan = compared_plan()
     many = [plan.candidates[-1].model_copy(update={"gpus": n}) for n in range(1, 101)]
     plan = plan.model_copy(update={"candidates": [*plan.candidates, *many]})
     (folder / "plan.html").write_text(html_text(plan), encoding="utf-8")

@@ -13,6 +13,7 @@ from planner.report.html import html_bytes, html_text
 from planner.report.html_model import chunks
 from planner.report.ledger_view import view
 from planner.result import Plan, Record
+from tests.compared_plan import compared_plan
 from tests.pages import HOSTILE, Page, hostile_plan
 from tests.plan_fixture import small_plan
 
@@ -31,7 +32,7 @@ def test_sections_stand_in_reading_order(text):
     ids = re.findall(r'<section id="([a-z-]+)"', text)
     assert ids == [
         "decision", "demand", "fleet", "trail", "latency", "candidates", "costs", "commitments",
-        "inputs", "sources", "checks", "notes",
+        "sensitivity", "metrics", "inputs", "sources", "checks", "notes",
     ]  # fmt: skip
     assert re.findall(r'<li><a href="#([a-z-]+)">', text) == ids
 
@@ -126,16 +127,17 @@ def test_nothing_is_fetched(page):
     assert not [name for name, _ in page.attributes if name == "style" or name.startswith("on")]
 
 
-def test_hostile_texts_stay_texts(page):
+def test_hostile_texts_stay_texts(compared):
     plan = hostile_plan()
     spoiled = Page(html_text(plan))
-    assert spoiled.tags == page.tags
-    assert [name for name, _ in spoiled.attributes] == [name for name, _ in page.attributes]
+    assert spoiled.tags == compared.tags
+    assert [name for name, _ in spoiled.attributes] == [name for name, _ in compared.attributes]
     shown = " ".join(HOSTILE.split())
     for field in (
         plan.scenario["title"], plan.notes[0], plan.periods[0].label, plan.candidates[0].model,
         plan.fleet[0].accelerator_title, plan.sources[0].source, plan.ledger_inputs[0].label,
         plan.binding[0].where, plan.audit[0].family, plan.demand[0].name, plan.apis[0].provider,
+        plan.options[1].title, plan.options[3].reasons[0],
         plan.curves[0].candidate, plan.trails[0].steps[0].items[0].label,
     ):  # fmt: skip
         assert shown in field
@@ -187,6 +189,51 @@ def test_size_without_data_is_that_of_the_library(text):
 def test_monthly_periods_are_broken_into_tables_that_fit():
     assert [len(run) for run in chunks(48, 16)] == [16, 16, 16]
     assert [len(run) for run in chunks(17, 16)] == [9, 8]
+
+
+@pytest.fixture(scope="module")
+def compared() -> Page:
+    return Page(html_text(compared_plan()))
+
+
+def test_options_stand_beside_the_plan_with_money_or_reasons(compared):
+    plan = compared_plan()
+    rented = next(row for row in plan.options if row.name == "on_demand")
+    assert f"All on demand all {rented.npv_usd / 1e6:,.2f}" in compared.text
+    assert "API only cannot n/a n/a" in compared.text
+    assert "API only =no provider" in compared.text
+    assert "All owned late" in compared.text
+    assert "serves less" in compared.text
+
+
+def test_option_chart_adds_up_to_the_net_present_cost(compared):
+    plan = compared_plan()
+    chart = next(one for one in compared.data["charts"] if one["id"] == "options-npv")
+    sums = [sum(row["values"][i] for row in chart["series"]) for i in range(3)]
+    shown = [row.npv_usd / 1e6 for row in plan.options if row.status in ("plan", "solved", "late")]
+    assert sums == pytest.approx(shown, rel=1e-4)  # values reach the page with six digits
+
+
+def test_sensitivity_of_the_discount_rate_is_the_recosted_plan(compared):
+    # 8 % and 2 points: the same plan costed at 10 %.
+    dearer = recost(small_plan(), {"finance.discount_rate": 0.1}).npv_usd / 1e6
+    row = re.search(r"Discount rate, points -2.0 points \+2.0 points (\S+) (\S+)", compared.text)
+    assert row[2] == f"{dearer:,.2f}"
+
+
+def test_break_even_price_makes_the_fleets_cost_the_same(compared):
+    plan = compared_plan()
+    # Rented hours are 40 times those of the plan, and nothing else is paid: the plan costs as much
+    # when rental prices change by the share c with plan + c * its rentals = other * (1 + c).
+    *_, shown = re.findall(r"Rental prices, all terms ([+-][0-9]+)%", compared.text)
+    rental = sum(
+        (seen.values[key] * seen.weight).sum()
+        for seen in [view(plan)]
+        for key in ("pay_h100", "pay_rent_h100")
+    )
+    other = plan.options[1].npv_usd
+    change = (other - plan.npv_usd) / (rental - other)
+    assert int(shown) / 100 == pytest.approx(change, abs=0.006)
 
 
 class Rung(Record):

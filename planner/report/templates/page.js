@@ -23,12 +23,16 @@
     return colour("s" + ((index % SERIES) + 1));
   }
 
+  function bars(spec) {
+    return spec.shape === "stacked" || spec.shape === "tornado";
+  }
+
   function dataset(spec, series, index) {
     const ink = seriesColour(series, index);
     const set = {
       label: series.label, data: series.values, backgroundColor: ink, borderColor: ink,
-      pointRadius: 0, pointHitRadius: 8, borderWidth: spec.shape === "stacked" ? 0 : 2,
-      pointStyle: spec.shape === "stacked" ? "rect" : "line",
+      pointRadius: 0, pointHitRadius: 8, borderWidth: bars(spec) ? 0 : 2,
+      pointStyle: bars(spec) ? "rect" : "line",
     };
     if (series.role === "target") set.borderDash = [6, 4];
     if (series.role === "planned") {
@@ -52,16 +56,20 @@
     return "Total: " + number(sum, spec.decimals) + " " + spec.y;
   }
 
+  function measured(item, spec) {
+    return spec.shape === "tornado" ? item.parsed.x : item.parsed.y;
+  }
+
   function tooltip(spec) {
     return {
       callbacks: {
         title: (items) =>
           spec.shape === "scatter" ? number(items[0].parsed.x, 2) + " " + spec.x : items[0].label,
         label: (item) =>
-          item.dataset.label + ": " + number(item.parsed.y, spec.decimals) + " " + spec.y,
+          item.dataset.label + ": " + number(measured(item, spec), spec.decimals) + " " + spec.y,
         footer: (items) => total(items, spec),
       },
-      filter: (item) => spec.shape !== "stacked" || item.parsed.y !== 0,
+      filter: (item) => spec.shape !== "stacked" || measured(item, spec) !== 0,
     };
   }
 
@@ -73,15 +81,20 @@
   }
 
   function options(spec) {
-    const stacked = spec.shape === "stacked";
-    const scales = { x: axis(spec.shape === "scatter" ? spec.x : "", false, stacked ? 2 : 14), y: axis(spec.y, true, 6) };
-    scales.x.stacked = scales.y.stacked = stacked;
-    scales.y.beginAtZero = true;
-    if (spec.shape === "scatter") Object.assign(scales.x, { type: "linear", beginAtZero: true });
+    const lying = spec.shape === "tornado", scatter = spec.shape === "scatter";
+    const labels = axis(scatter ? spec.x : "", false, bars(spec) ? 2 : 14);
+    const values = axis(spec.y, true, 6);
+    const scales = lying ? { x: values, y: labels } : { x: labels, y: values };
+    labels.stacked = bars(spec);
+    values.stacked = spec.shape === "stacked";
+    values.beginAtZero = true;
+    if (scatter) Object.assign(labels, { type: "linear", beginAtZero: true });
     return {
       animation: false, responsive: true, maintainAspectRatio: false,
-      interaction: spec.shape === "scatter"
-        ? { mode: "nearest", intersect: false } : { mode: "index", intersect: false },
+      indexAxis: lying ? "y" : "x",
+      interaction: scatter
+        ? { mode: "nearest", intersect: false }
+        : { mode: "index", intersect: false, axis: lying ? "y" : "x" },
       scales,
       plugins: {
         legend: { position: "bottom", labels: legend() },
@@ -96,7 +109,7 @@
     figure.querySelector(".plot").hidden = false;
     figure.querySelector("details").open = false;
     const chart = new Chart(canvas, {
-      type: { stacked: "bar", lines: "line", scatter: "scatter" }[spec.shape],
+      type: { stacked: "bar", tornado: "bar", lines: "line", scatter: "scatter" }[spec.shape],
       data: {
         labels: spec.labels,
         datasets: spec.series.map((series, index) => dataset(spec, series, index)),
