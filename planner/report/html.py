@@ -60,6 +60,9 @@ def sections(plan: Plan, audit: Section) -> list[Section]:
     money = Money.of_view(seen)
     found = (
         decision(plan, seen, money),
+        html_options.options(plan, money),
+        html_options.sensitivity(plan, whole, money),
+        html_options.metrics(plan, seen, money),
         html_fleet.demand(plan),
         html_fleet.fleet(plan),
         html_lists.trail(plan),
@@ -67,9 +70,6 @@ def sections(plan: Plan, audit: Section) -> list[Section]:
         html_lists.candidates(plan),
         costs(seen, money),
         commitments(plan, seen, money),
-        html_options.options(plan, money),
-        html_options.sensitivity(plan, whole, money),
-        html_options.metrics(plan, seen, money),
         *parts(plan),
         html_lists.inputs(plan),
         html_lists.sources(plan),

@@ -96,7 +96,7 @@ def _amounts(
 
 def _charts(figures: Sequence[OptionFigures], money: Money) -> list[Chart]:
     """Present value by category, and cash so far, of each option."""
-    labels = [one.row.title for one in figures]
+    labels = [_name(one) for one in figures]
     categories = list(dict.fromkeys(c for one in figures for c in one.view.categories))
     present = [
         Series(category_label(c), [_present(one.view, c, money) for one in figures])
@@ -111,6 +111,12 @@ def _charts(figures: Sequence[OptionFigures], money: Money) -> list[Chart]:
     return [stacked, _so_far(figures, money)]
 
 
+def _name(one: OptionFigures) -> str:
+    """Title in a chart, marked where the option serves less than the plan."""
+    less = "" if one.row.equal_service else f" ({STATES[one.row.status]})"
+    return f"{one.row.title}{less}"
+
+
 def _present(view: View, category: str, money: Money) -> float:
     return money.of(float((view.category_usd(category) * view.weight).sum()))
 
@@ -119,7 +125,7 @@ def _so_far(figures: Sequence[OptionFigures], money: Money) -> Chart:
     months = max(paid(one.view).months for one in figures)
     labels = [day.strftime("%b %Y") for day in figures[0].view.dates[:months]]
     series = [
-        Series(one.row.title, (np.cumsum(one.cash_usd)[:months] / money.scale.usd).tolist())
+        Series(_name(one), (np.cumsum(one.cash_usd)[:months] / money.scale.usd).tolist())
         for one in figures
     ]
     title = "Cash out so far by option, undiscounted"

@@ -14,6 +14,7 @@ from planner.report.html_model import (
     Bullets,
     Cell,
     Column,
+    Grid,
     Heading,
     Row,
     Section,
@@ -34,6 +35,8 @@ SHOWN = frozenset(
 )  # fmt: skip
 """Fields of a plan that the page's own sections show."""
 DEPTH_MOST = 3
+ROWS_FIRST = 60
+"""Of a long part; scripts show the rest."""
 _UNITS: tuple[tuple[str, str, Style], ...] = (
     ("_usd_per_mtoken", "USD/Mtoken", "cents"),
     ("_usd_per_gpu_h", "USD/GPU/h", "cents"),
@@ -55,11 +58,28 @@ _LONG = 40
 
 def parts(plan: Plan) -> list[Section]:
     """A section for each further part of the plan that has content."""
+    found = []
+    for name, field in type(plan).model_fields.items():
+        if name not in SHOWN:
+            section = f"part-{name.replace('_', '-')}"
+            blocks = _blocks(getattr(plan, name), title(name), 1)
+            if blocks:
+                lead = _lead(field.description)
+                found.append(Section(section, title(name), lead, _searchable(section, blocks)))
+    return found
+
+
+def _searchable(section: str, blocks: Sequence[Block]) -> list[Block]:
+    """Long tables as grids, of which paper shows the beginning."""
     return [
-        Section(f"part-{name.replace('_', '-')}", title(name), _lead(field.description), blocks)
-        for name, field in type(plan).model_fields.items()
-        if name not in SHOWN and (blocks := _blocks(getattr(plan, name), title(name), 1))
-    ]
+        Grid(
+            f"{section}-{number}", block.caption, block.columns,
+            [row.cells for row in block.rows], ROWS_FIRST,
+        )
+        if isinstance(block, Table) and len(block.rows) > ROWS_FIRST
+        else block
+        for number, block in enumerate(blocks, 1)
+    ]  # fmt: skip
 
 
 def title(name: str) -> str:
@@ -122,30 +142,46 @@ def _record(record: Record, heading: str, depth: int) -> list[Block]:
 
 
 def _records(records: Sequence[Record], heading: str, depth: int) -> list[Block]:
-    """One table of the plain fields that any record fills; what is nested follows."""
-    names = [name for name in type(records[0]).model_fields if _used(records, name)]
-    columns = [_column(name, wide=_is_long(records, name)) for name in names]
-    rows = [Row([_cell(getattr(record, name)) for name in names]) for record in records]
+    """One table of the plain fields that any record fills; what is nested deeper follows."""
+    flat = [_flat(record) for record in records]
+    names = [
+        name
+        for name in dict.fromkeys(name for row in flat for name in row)
+        if any(row.get(name) not in (None, "") for row in flat)
+    ]
+    columns = [_column(name, wide=_is_long(flat, name)) for name in names]
+    rows = [Row([_cell(row.get(name)) for name in names]) for row in flat]
     blocks: list[Block] = [Table(heading, columns, rows)] if names else []
     for record in records if depth < DEPTH_MOST else ():
         label = next((str(x) for _, x in record if isinstance(x, str) and x), "")
         below = [
             block
             for name, value in record
-            if _nested(value)
+            if _nested(value) and not _is_plain(value)
             for block in _blocks(value, f"{label}: {title(name).lower()}", depth + 1)
         ]
         blocks += [Heading(label), *below] if below and depth == 1 else below
     return blocks
 
 
-def _used(records: Sequence[Record], name: str) -> bool:
-    values = [getattr(record, name) for record in records]
-    return any(not _nested(value) and value not in (None, "") for value in values)
+def _flat(record: Record) -> dict[str, Any]:
+    """Plain fields by name, those of plain records inside as outer_inner."""
+    found: dict[str, Any] = {}
+    for name, value in record:
+        if _is_plain(value):
+            found |= {f"{name}_{inner}": x for inner, x in value}
+        elif not _nested(value):
+            found[name] = value
+    return found
 
 
-def _is_long(records: Sequence[Record], name: str) -> bool:
-    return any(len(str(_cell(getattr(record, name)))) > _LONG for record in records)
+def _is_plain(value: Any) -> bool:
+    """Whether a value is a record of plain fields."""
+    return isinstance(value, Record) and not any(_nested(x) for _, x in value)
+
+
+def _is_long(rows: Sequence[dict[str, Any]], name: str) -> bool:
+    return any(len(str(_cell(row.get(name)))) > _LONG for row in rows)
 
 
 def _nested(value: Any) -> bool:

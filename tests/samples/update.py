@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import sys
 
+import planner
 from planner.files.plan_json import read_plan
 from planner.report import write
-from tests.golden.cases import solve
+from planner.result import Plan
+from tests.golden.cases import GAPS, TIME_LIMIT_S
 from tests.samples.cases import NAMES, PLAN, folder, render
 
 
@@ -20,10 +22,16 @@ def update(names: list[str], *, solved: bool) -> None:
     for name in names or NAMES:
         where = folder(name)
         if not solved:
-            write(solve(name), where / PLAN)
+            write(_solved(name), where / PLAN)
         render(read_plan(where / PLAN), where)
         size = sum(path.stat().st_size for path in where.iterdir())
         sys.stdout.write(f"{where}: {size / 1e6:,.1f} MB\n")
+
+
+def _solved(name: str) -> Plan:
+    """The plan with all that a report can show."""
+    scenario = planner.load(name)
+    return planner.solve(scenario, gap=GAPS[name], time_limit_s=TIME_LIMIT_S, options=True)
 
 
 if __name__ == "__main__":

@@ -31,8 +31,8 @@ def page(text) -> Page:
 def test_sections_stand_in_reading_order(text):
     ids = re.findall(r'<section id="([a-z-]+)"', text)
     assert ids == [
-        "decision", "demand", "fleet", "trail", "latency", "candidates", "costs", "commitments",
-        "sensitivity", "metrics", "inputs", "sources", "checks", "notes",
+        "decision", "sensitivity", "metrics", "demand", "fleet", "trail", "latency", "candidates",
+        "costs", "commitments", "inputs", "sources", "checks", "notes",
     ]  # fmt: skip
     assert re.findall(r'<li><a href="#([a-z-]+)">', text) == ids
 
@@ -267,6 +267,37 @@ def test_a_new_part_of_the_plan_is_shown_with_its_units():
     assert "Ladder What each step saves." in shown
     assert "Saved 5,000,000 USD" in shown
     assert "Name Value USD Kept Years sell 1,234 25.0% 1, 2" in shown
+
+
+class Measured(Record):
+    """A value beside its promise."""
+
+    value_ms: float
+    target_ms: float
+
+
+class Load(Record):
+    """One of many."""
+
+    pool: str
+    ttft: Measured | None = None
+    tpot: Measured | None = None
+
+
+class LoadedPlan(Plan):
+    """A plan with a long part of records in records."""
+
+    loads: list[Load] = Field(default_factory=list)
+    """Every load that was tried."""
+
+
+def test_records_in_records_are_columns_and_long_parts_can_be_searched():
+    loads = [Load(pool=f"p{i}", ttft=Measured(value_ms=i, target_ms=90.0)) for i in range(1, 201)]
+    page = Page(html_text(LoadedPlan(**dict(small_plan()), loads=loads)))
+    assert "Pool TTFT value ms TTFT target ms p1 1.0 90.0 p2 2.0 90.0" in page.text
+    grid = next(one for one in page.data["grids"] if one["id"] == "part-loads-1")
+    assert grid["count"] == 200
+    assert grid["columns"][1]["values"][199] == 200.0
 
 
 def test_an_empty_part_has_no_section():
