@@ -62,6 +62,8 @@ def test_wheel_holds_data_types_and_licence(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     for path in [*(ROOT / "scenarios").glob("*.yaml"), *(ROOT / "catalogs").rglob("*.yaml")]:
         assert f"planner/data/{path.relative_to(ROOT).as_posix()}" in names
+    for path in (ROOT / "planner" / "report" / "templates").iterdir():
+        assert path.relative_to(ROOT).as_posix() in names
     assert "planner/py.typed" in names
     assert [name for name in names if name.endswith("licenses/LICENSE")]
     assert not [name for name in names if name.startswith("tests/")]

@@ -8,6 +8,7 @@ import click
 
 from planner.cli.progress import progress_line
 from planner.cli.shared import (
+    REPORT_HELP,
     catalog_option,
     checked_outputs,
     json_option,
@@ -23,7 +24,7 @@ SECONDS = click.FloatRange(min=1)
 
 @click.command("solve")
 @click.argument("scenario")
-@click.option("-o", "--out", "outputs", type=OUTPUT, multiple=True, help="Report, .xlsx or .json.")
+@click.option("-o", "--out", "outputs", type=OUTPUT, multiple=True, help=REPORT_HELP)
 @click.option("--gap", type=GAP, default=0.001, show_default=True, help="Stop this near optimal.")
 @click.option("--time-limit-s", type=SECONDS, default=300.0, show_default=True, help="Solver time.")
 @click.option(
@@ -57,7 +58,8 @@ def command(
     SCENARIO is a file or the name of a packaged scenario.
     The plan is compared with what serves the same demand in one way only; a second process
     solves these options meanwhile, and the user's cache keeps them (planner cache).
-    Without -o it writes reports/NAME/plan.json and plan.xlsx. Outputs are tried before solving.
+    Without -o it writes plan.json, plan.xlsx and plan.html into reports/NAME. Outputs are tried
+    before solving.
 
     \b
     Example:
@@ -87,7 +89,7 @@ def command(
             options=options,
             progress=progress,
         )
-    write_reports(plan, paths)
+    write_reports(plan, paths, keep=True)
     if as_json:
         click.echo(plan.model_dump_json(indent=2))
     else:
@@ -102,4 +104,4 @@ def command(
 def default_outputs(name: str) -> tuple[Path, ...]:
     """Where reports go without -o."""
     folder = Path("reports") / name
-    return folder / "plan.json", folder / "plan.xlsx"
+    return folder / "plan.json", folder / "plan.xlsx", folder / "plan.html"

@@ -21,7 +21,7 @@ from planner.result import OptionRow, Plan
 
 LABEL, SERVES, NPV, DIFFERENCE, BOUND, CAPEX, FIRM, FIRM_FRAC, PEAK, TOTAL, YEARS = range(1, 12)
 HEAD = 5
-_STATES = {
+STATES = {
     "plan": "all",
     "solved": "all",
     "late": "late",
@@ -69,7 +69,7 @@ def write_options(
     for row, option in enumerate(plan.options, HEAD + 1):
         rows[option.name] = row
         page.put(row, LABEL, option.title, "label bold" if option.status == "plan" else "label")
-        page.put(row, SERVES, _STATES[option.status], "text left")
+        page.put(row, SERVES, STATES[option.status], "text left")
         if option.name in by_name:
             writer = _Money(page, row, scenarios, by_name[option.name], costs, annual)
             writer.write()
@@ -110,7 +110,7 @@ def _words(page: Page, plan: Plan, row: int, widths: Sequence[float]) -> int:
     page.band(row, LABEL, last, "group")
     page.put(row, LABEL, "What it needs, or why it cannot", "group")
     for number, option in enumerate(plan.options, row + 1):
-        text = _said(plan, option)
+        text = said(plan, option)
         page.put(number, LABEL, option.title)
         page.put(number, SERVES, text, "wrap")
         page.sheet.merge_cells(
@@ -120,7 +120,8 @@ def _words(page: Page, plan: Plan, row: int, widths: Sequence[float]) -> int:
     return row + 1 + len(plan.options)
 
 
-def _said(plan: Plan, option: OptionRow) -> str:
+def said(plan: Plan, option: OptionRow) -> str:
+    """What an option needs, or why it cannot."""
     periods = [period.label for period in plan.periods]
     texts = [*option.reasons, *needs(option.fleet, option.apis, periods)]
     return "; ".join(texts)

@@ -94,7 +94,7 @@ def write_sensitivity(
     annual: AnnualSheet,
 ) -> SensitivitySheet | None:
     """Write the sheet; None where the ledger has nothing to change."""
-    found = _exposures(figures)
+    found = exposures(figures)
     if not found:
         return None
     page = book.page("Sensitivity", widths=_WIDTHS, tab=TEAL)
@@ -117,7 +117,7 @@ def write_sensitivity(
     return sheet
 
 
-def _exposures(figures: Sequence[OptionFigures]) -> list[Exposure]:
+def exposures(figures: Sequence[OptionFigures]) -> list[Exposure]:
     """Drivers of the plan by swing, largest first; those that move nothing are left out."""
     found = []
     for driver in drivers(figures[0].view):

@@ -44,7 +44,23 @@ def write_workbook(plan: Plan, path: Path) -> None:
 
 def workbook_bytes(plan: Plan) -> bytes:
     """The workbook file."""
-    book, seen = Book(), view(plan)
+    book = Book()
+    parts = write_parts(book, plan)
+    write_metrics(book, parts)
+    checks = write_checks(book, parts)
+    write_decision(book, parts, checks)
+    write_trail(book, plan)
+    write_latency(book, plan)
+    write_candidates(book, plan)
+    write_sources(book, plan)
+    write_cover(book, plan, checks)
+    _finish(book, plan)
+    return book.to_bytes()
+
+
+def write_parts(book: Book, plan: Plan) -> Parts:
+    """Write the sheets that the others read."""
+    seen = view(plan)
     inputs = write_inputs(book, seen)
     figures = option_figures(plan) or [OptionFigures(plan.as_option(), seen)]
     scenarios = write_scenarios(book, seen, figures)
@@ -56,19 +72,9 @@ def workbook_bytes(plan: Plan) -> bytes:
     demand = write_demand(book, plan)
     options = write_options(book, plan, scenarios, costs, annual)
     sensitivity = write_sensitivity(book, figures, costs, cash, annual)
-    parts = Parts(
+    return Parts(
         plan, seen, inputs, costs, cash, annual, fleet, scenarios, options, sensitivity, demand
     )
-    write_metrics(book, parts)
-    checks = write_checks(book, parts)
-    write_decision(book, parts, checks)
-    write_trail(book, plan)
-    write_latency(book, plan)
-    write_candidates(book, plan)
-    write_sources(book, plan)
-    write_cover(book, plan, checks)
-    _finish(book, plan)
-    return book.to_bytes()
 
 
 def _finish(book: Book, plan: Plan) -> None:

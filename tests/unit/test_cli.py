@@ -107,6 +107,7 @@ def test_solve_writes_plan_and_workbook(world, capsys, tmp_path):
     assert out == "cost 100 [usd]\n"
     assert "wrote reports/demo/plan.json" in err
     assert sorted(p.name for p in (tmp_path / "reports" / "demo").iterdir()) == [
+        "plan.html",
         "plan.json",
         "plan.xlsx",
     ]
@@ -178,7 +179,7 @@ def test_sigterm_is_like_ctrl_c(world, capsys):
 @pytest.mark.parametrize(
     ("out", "says"),
     [
-        ("plan.pdf", "expected a name that ends in .json or .xlsx"),
+        ("plan.pdf", ".pdf; a report is one of .json, .xlsx, .html, .csv, .parquet"),
         ("taken/plan.json", "taken is a file; a folder is needed there"),
         ("folder.json", "is a folder; a file name is needed"),
     ],
