@@ -1,0 +1,26 @@
+"""Files of a comparison: the suffix says which."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from planner.errors import ScenarioError
+from planner.files.output import atomic_path
+from planner.report.compare import Comparison, as_dict
+
+
+def write_comparison(found: Comparison, path: Path) -> None:
+    """Write plain data (.json); an old file stays until it is whole.
+
+    Raises
+    ------
+    ScenarioError : another suffix, or a place that cannot be written to.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        content = f"{json.dumps(as_dict(found), indent=1)}\n".encode()
+    else:
+        raise ScenarioError(str(path), ["a comparison is written to .json"])
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
