@@ -129,22 +129,34 @@ def _read_one(word: str, rows: Catalog) -> Given:
 
 
 def names(given: Sequence[Given]) -> list[str]:
-    """Names of scenarios; where some are alike the words given, numbered where those are too.
+    """Names of scenarios; where some are alike the ends of their paths, numbered if need be.
 
     Examples
     --------
-    >>> names([Given("a/plan.json", "chat"), Given("b/plan.json", "chat"), Given("c", "c")])
+    >>> names([Given("x/a/plan.json", "chat"), Given("x/b/plan.json", "chat"), Given("c", "c")])
     ['a/plan.json', 'b/plan.json', 'c']
     >>> names([Given("a.json", "chat"), Given("a.json", "chat")])
     ['a.json', 'a.json (2)']
     """
     often = Counter(one.name for one in given)
+    words = {one.word for one in given if often[one.name] > 1}
     found: list[str] = []
     for one in given:
-        name = one.name if often[one.name] == 1 else one.word
+        name = one.name if often[one.name] == 1 else _end(one.word, words)
         taken = sum(earlier == name or earlier.startswith(f"{name} (") for earlier in found)
         found.append(f"{name} ({taken + 1})" if taken else name)
     return found
+
+
+def _end(word: str, words: set[str]) -> str:
+    """Shortest end of a path that no other path has."""
+    parts = Path(word).parts
+    others = [Path(other).parts for other in words if other != word]
+    for length in range(1, len(parts)):
+        end = parts[-length:]
+        if all(other[-length:] != end for other in others):
+            return str(Path(*end))
+    return word
 
 
 def _answers(

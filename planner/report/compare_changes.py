@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -89,18 +89,25 @@ def _whole(row: FleetRow, periods: Sequence[Period]) -> str:
 
 
 def _moved(old: FleetRow, new: FleetRow, before: Sequence[Period], now: Sequence[Period]) -> str:
-    """What differs of machines that both plans have; blank where nothing does."""
+    """What differs, in the periods that both plans have, of machines that both have."""
     what = f"{new.accelerator_title} at {new.site}, {OPTIONS[new.option]}"
     was, becomes = math.ceil(lots(old)), math.ceil(lots(new))
     if was != becomes:
         return f"{what}: {was:,.0f} -> {plural(becomes, new.lot_name)}"
     same = f"{what}: {plural(becomes, new.lot_name)}"
-    if new.option != "on_demand" and not _same(old.lots_ordered, new.lots_ordered):
+    ordered = _shared(before, old.lots_ordered), _shared(now, new.lots_ordered)
+    if new.option != "on_demand" and not _same(*ordered):
         return f"{same}, ordered {_orders(old, before)} -> {_orders(new, now)}"
-    if not _same(old.lots_in_service, new.lots_in_service):
-        mean = [sum(row.lots_in_service) / max(len(row.lots_in_service), 1) for row in (old, new)]
+    serving = _shared(before, old.lots_in_service), _shared(now, new.lots_in_service)
+    if not _same(*serving):
+        both = serving[0].keys() & serving[1].keys()
+        mean = [sum(one[label] for label in both) / len(both) for one in serving]
         return f"{same}, mean in service {mean[0]:,.2f} -> {mean[1]:,.2f}"
     return ""
+
+
+def _shared(periods: Sequence[Period], values: Sequence[float]) -> dict[str, float]:
+    return {period.label: value for period, value in zip(periods, values, strict=True)}
 
 
 def _orders(row: FleetRow, periods: Sequence[Period]) -> str:
@@ -113,10 +120,11 @@ def _first(counts: Sequence[float], periods: Sequence[Period]) -> str:
     return next((p.label for n, p in zip(counts, periods, strict=True) if n > SAME_REL), "")
 
 
-def _same(old: Sequence[float], new: Sequence[float]) -> bool:
-    return len(old) == len(new) and all(
-        math.isclose(a, b, rel_tol=SAME_REL, abs_tol=SAME_REL)
-        for a, b in zip(old, new, strict=True)
+def _same(old: Mapping[str, float], new: Mapping[str, float]) -> bool:
+    """Whether two rows agree wherever both have a value."""
+    return all(
+        math.isclose(old[label], new[label], rel_tol=SAME_REL, abs_tol=SAME_REL)
+        for label in old.keys() & new.keys()
     )
 
 
@@ -133,18 +141,21 @@ def _apis(first: Plan, second: Plan) -> list[Change]:
             found.append(Change("add", "APIs", f"up to {_most(new):.0%} of {what}"))
         elif new is None:
             found.append(Change("drop", "APIs", f"up to {_most(old):.0%} of {what}"))
-        elif not _same(_shares(old), _shares(new)):
+        elif not _same(_by_period(first, old), _by_period(second, new)):
             text = f"{what}: at most {_most(old):.1%} -> {_most(new):.1%} of its requests"
             found.append(Change("change", "APIs", text))
     return found
 
 
 def _most(row: ApiRow | None) -> float:
-    return max(_shares(row), default=0.0)
+    return (
+        max((max(blocks, default=0.0) for blocks in row.served_frac), default=0.0) if row else 0.0
+    )
 
 
-def _shares(row: ApiRow | None) -> list[float]:
-    return [share for period in row.served_frac for share in period] if row is not None else []
+def _by_period(plan: Plan, row: ApiRow) -> dict[str, float]:
+    """Share in each period's fullest block."""
+    return _shared(plan.periods, [max(blocks, default=0.0) for blocks in row.served_frac])
 
 
 def _configurations(first: Plan, second: Plan) -> list[Change]:

@@ -65,7 +65,7 @@ def test_reservations_count_what_is_in_force_at_once():
 def test_apis_are_told_by_their_largest_share():
     def api(share):
         return ApiRow(demand_class="chat", provider="seller", product="m-large", model="m",
-                      served_frac=[[share, 0.1]] * 4)  # fmt: skip
+                      served_frac=[[share, 0.1]])  # fmt: skip
 
     assert lines(rented(), rented(apis=[api(0.3)])) == ["+ up to 30% of chat by m-large"]
     assert lines(rented(apis=[api(0.3)]), rented(apis=[api(0.5)])) == [
@@ -221,3 +221,8 @@ def test_terminal_fits_and_shows_text_as_it_is():
     assert "[red]a" in text
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
     assert "nothing to add, change or drop" in text
+
+
+def test_a_longer_horizon_is_compared_where_both_have_periods():
+    # The shorter plan is the longer one's beginning: nothing is changed.
+    assert changes(small_plan(), small_plan(months=30)) == ()
