@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from planner.finance import ledger
-from planner.finance.calendar import CALENDAR, calendar_quantities
+from planner.finance.calendar import CALENDAR
 from planner.finance.ledger import Line
 from planner.finance.offers import api_key
 from planner.report.ledger_view import view
@@ -42,7 +42,7 @@ UNITS = {
     "discount_rate": "1/year", "discount_timing": "months", "tail_value_frac": "frac",
     "rent_price": "USD/h", "node_usd": "USD", "lead": "months", "node_kw": "kW",
     "tariff": "USD/kW/month", "upkeep_frac": "1/year", "api_price": "USD/Mtoken",
-    "tax_rate": "frac",
+    "tax_rate": "frac", "month_usd": "USD", "term": "months",
 }  # fmt: skip
 ALWAYS = {"discount_rate": 0.0, "discount_timing": 0.0, "tail_value_frac": 0.0}
 
@@ -67,7 +67,6 @@ def tiny_plan(
     every = (*CALENDAR, *lines)
     given = {key: _monthly(row, months) for key, row in quantities.items()}
     start = (scenario or {}).get("horizon", {}).get("start", "2027-01")
-    calendar = {k: v.tolist() for k, v in calendar_quantities(start, months, months).items()}
     base = {"name": "tiny", "horizon": {"start": start, "months": months}}
     fields: dict[str, Any] = {
         **{name: [] for name in ("blocks", "demand", "fleet", "pools", "apis", "candidates",
@@ -78,7 +77,7 @@ def tiny_plan(
         "gap_frac": 0.0, "rounding_usd": 0.0, "seconds": {}, "class_costs": [],
         "periods": [Period(label="2027", first_month=0, months=months, fiscal_year="FY2027")],
         "ledger_inputs": [_input(name, value) for name, value in {**ALWAYS, **inputs}.items()],
-        "ledger_quantities": {**calendar, **given}, "ledger_lines": ledger.dump(every),
+        "ledger_quantities": given, "ledger_lines": ledger.dump(every),
     }  # fmt: skip
     plan = Plan(**{**fields, **more})
     npv = view(plan).npv_usd

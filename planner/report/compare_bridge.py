@@ -29,7 +29,7 @@ from planner.result import ClassCost, LedgerInput, Plan
 
 Cause = Literal["price", "rules", "demand", "fleet"]
 DISCOUNTING, OTHER = "discounting", "other figures"
-DELIVERY = "delivery times and terms"
+DELIVERY, TAX = "delivery times and terms", "tax"
 FAMILY_OF = {
     "capex": "purchase prices",
     "commitments": "rental prices",
@@ -41,15 +41,15 @@ FAMILY_OF = {
     "insurance": "maintenance, insurance, support",
     "support": "maintenance, insurance, support",
     "end value": "end value",
-    "tax": "tax",
 }
 """Family of a figure by the first of these categories that it moves; another category is its own.
 
-A price moves maintenance and end value too, so the order matters.
+A price moves maintenance and end value too, so the order matters; tax moves with everything, so
+its own figures are those that move nothing else.
 """
 ROUNDING = 1e-13
 """Of sums of cash: what is smaller is no step."""
-ORDER = (DISCOUNTING, *dict.fromkeys(FAMILY_OF.values()), DELIVERY)
+ORDER = (DISCOUNTING, *dict.fromkeys(FAMILY_OF.values()), DELIVERY, TAX)
 """Families in the order in which they are set to the second plan's; unknown ones follow."""
 
 
@@ -119,7 +119,8 @@ def _priced(first: Plan, second: Plan) -> tuple[Plan, list[Step]]:
         note = "; ".join(
             f"{row.label} {row.value:,.6g} -> {names[row.name]:,.6g} {row.unit}" for row in rows
         )
-        steps.append(Step("price", family, now - before, note))
+        if now != before:
+            steps.append(Step("price", family, now - before, note))
         before = now
     return first, steps
 
@@ -149,7 +150,7 @@ def _family(row: LedgerInput, categories: frozenset[str]) -> str:
     for category, family in FAMILY_OF.items():
         if category in categories:
             return family
-    return min(categories, default=OTHER)
+    return min(categories - {TAX}, default=TAX if TAX in categories else OTHER)
 
 
 def _categories_moved(lines: tuple[Line, ...]) -> dict[str, frozenset[str]]:
@@ -262,14 +263,15 @@ def _parts(plan: Plan, seen: View, name: str, shares: Mapping[str, float]) -> di
 
 def _own(plan: Plan, seen: View, name: str) -> dict[str, float]:
     """Present value by category of the APIs that serve one class."""
-    keys = tuple(
-        f"{api_key(f'{row.demand_class}-{row.provider}-{row.product}')}_"
+    counted = {
+        f"{api_key(f'{row.demand_class}-{row.provider}-{row.product}')}_input_mtokens"
         for row in plan.apis
         if row.demand_class == name
-    )
+    }
+    groups = {line.group for line in seen.lines if line.key in counted}
     found: dict[str, float] = {}
     for line in seen.cash_lines:
-        if line.key.startswith(keys):
+        if line.group in groups:
             usd = float((seen.values[line.key] * seen.weight).sum())
             _join(found, {category_of(line): usd})
     return found

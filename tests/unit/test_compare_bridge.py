@@ -93,17 +93,27 @@ def test_families_follow_from_the_cash_that_a_figure_moves():
 
 def test_cash_rows_of_another_kind_are_a_step_of_their_own():
     # B counts a tax of 25 % on the rent of the same machines: a quarter of 2,400.
-    taxed = tiny_plan(
-        lines=(*RENT_LINES, Line("tax_usd", "Tax", "USD", "cash", "-rent_usd * tax_rate", "tax",
-                                 RENTED)),
-        inputs={"rent_price": 2.0, "tax_rate": 0.25}, quantities={"rent_hours": 100.0},
-        mtokens={"chat": 1000.0},
-    )  # fmt: skip
-    found = bridge(rented(), taxed)
+    found = bridge(rented(), taxed())
     assert amounts(found) == pytest.approx({"cash rows counted in another way": -600.0})
     # And back: the row that is no longer counted.
-    back = bridge(taxed, rented())
+    back = bridge(taxed(), rented())
     assert amounts(back) == pytest.approx({"cash rows counted in another way": 600.0})
+
+
+def taxed(price=2.0, rate=0.25):
+    """The rented nodes with a tax saved on their rent."""
+    tax = Line("tax_usd", "Tax", "USD", "cash", "-rent_usd * tax_rate", "tax", RENTED)
+    return tiny_plan(
+        lines=(*RENT_LINES, tax), inputs={"rent_price": price, "tax_rate": rate},
+        quantities={"rent_hours": 100.0}, mtokens={"chat": 1000.0},
+    )  # fmt: skip
+
+
+def test_a_tax_rate_is_its_own_family_though_prices_move_tax():
+    # 2,400 less a quarter; the price first: 3,600 less a quarter; then the rate: less a tenth.
+    assert amounts(bridge(taxed(), taxed(price=3.0, rate=0.1))) == pytest.approx(
+        {"rental prices": 1200.0 * 0.75, "tax": 3600.0 * 0.15}
+    )
 
 
 def test_machines_that_only_one_plan_has_are_fleet_and_mix():
