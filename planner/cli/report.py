@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from planner.cli.shared import checked_outputs, json_option, print_json, show, write_reports
+from planner.cli.shared import (
+    REPORT_HELP,
+    checked_outputs,
+    json_option,
+    print_json,
+    show,
+    write_reports,
+)
 
 if TYPE_CHECKING:
     from planner.result import Plan
@@ -17,16 +24,20 @@ FILE = click.Path(path_type=Path)
 
 @click.command("report")
 @click.argument("plan", type=FILE)
-@click.option("-o", "--out", "outputs", type=FILE, multiple=True, help="Report, .xlsx or .json.")
+@click.option("-o", "--out", "outputs", type=FILE, multiple=True, help=REPORT_HELP)
 @click.option("--set", "changes", multiple=True, help="PATH=NUMBER: another price or rate.")
 @json_option
 def command(plan: Path, outputs: tuple[Path, ...], changes: tuple[str, ...], as_json: bool) -> None:
     """Rebuild reports from PLAN, a plan.json.
 
+    .xlsx is the workbook, .html one page to read, hover and print, .csv and .parquet the monthly
+    ledger as one long table, .json the plan itself. Give -o as often as needed.
+
     --set costs the same fleet with other figures: nothing is solved again.
 
     \b
     Example:
+        planner report reports/enterprise_405b/plan.json -o plan.html -o ledger.csv
         planner report reports/enterprise_405b/plan.json --set finance.discount_rate=0.1 -o b.xlsx
 
     \b
@@ -39,6 +50,8 @@ def command(plan: Path, outputs: tuple[Path, ...], changes: tuple[str, ...], as_
     answer = read_plan(plan)
     values = new_values(changes, answer)
     paths = checked_outputs(outputs)
+    if values and plan.resolve() in (path.resolve() for path in paths):
+        raise click.BadParameter(f"-o {plan}: --set would replace the plan it reads; name another")
     from planner import report  # after the checks: it brings pandas and openpyxl
 
     if values:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from planner.result import Plan
 
 F = TypeVar("F", bound=Callable[..., Any])
-FORMATS = (".json", ".xlsx")
+REPORT_HELP = "Report: .xlsx, .html, .json, .csv or .parquet."
 PLAIN_WIDTH = 140  # columns where the output is no terminal: tables keep their columns
 
 
@@ -68,21 +68,47 @@ def checked_outputs(paths: Sequence[Path]) -> list[Path]:
     ------
     ScenarioError where a suffix is unknown or a path cannot be written.
     """
-    from planner.files.output import ensure_writable
+    from planner.report.output import check_outputs
 
-    for path in paths:
-        if path.suffix.lower() not in FORMATS:
-            known = " or ".join(FORMATS)
-            raise ScenarioError(str(path), [f"expected a name that ends in {known}"])
-    for path in paths:
-        ensure_writable(path)
-    return sorted(dict.fromkeys(paths), key=lambda path: FORMATS.index(path.suffix.lower()))
+    return check_outputs(paths)
 
 
-def write_reports(plan: Plan, paths: Sequence[Path]) -> None:
-    """Write every report and say where."""
+def write_reports(plan: Plan, paths: Sequence[Path], *, keep: bool = False) -> None:
+    """Write every report and say where; one that fails holds none of the others back.
+
+    With `keep`, a plan whose own file could not be written goes to the folder for temporary files,
+    so that no solve is lost.
+
+    Raises
+    ------
+    ScenarioError : all that could not be written.
+    """
     from planner.report import write
 
-    for path in paths:
-        write(plan, path)
-        say(f"wrote {path}")
+    problems, written = [], []
+    try:
+        for path in paths:
+            try:
+                write(plan, path)
+            except ScenarioError as error:
+                problems.append(f"{error.where}: {'; '.join(error.problems)}")
+            else:
+                written.append(path)
+                say(f"wrote {path}")
+    finally:
+        # Here too after a defect in one report or Ctrl-C.
+        saved = any(path.suffix.lower() == ".json" for path in written)
+        if keep and len(written) < len(paths) and not saved:
+            _keep_elsewhere(plan)
+    if problems:
+        raise ScenarioError("reports", problems)
+
+
+def _keep_elsewhere(plan: Plan) -> None:
+    import tempfile
+
+    from planner.report import write
+
+    path = Path(tempfile.mkdtemp(prefix="planner-")) / "plan.json"
+    write(plan, path)
+    say(f"the plan itself is kept at {path}; make reports with: planner report {path} -o REPORT")

@@ -8,6 +8,7 @@ import click
 
 from planner.cli.progress import progress_line
 from planner.cli.shared import (
+    REPORT_HELP,
     catalog_option,
     checked_outputs,
     json_option,
@@ -23,7 +24,7 @@ SECONDS = click.FloatRange(min=1)
 
 @click.command("solve")
 @click.argument("scenario")
-@click.option("-o", "--out", "outputs", type=OUTPUT, multiple=True, help="Report, .xlsx or .json.")
+@click.option("-o", "--out", "outputs", type=OUTPUT, multiple=True, help=REPORT_HELP)
 @click.option("--gap", type=GAP, default=0.001, show_default=True, help="Stop this near optimal.")
 @click.option("--time-limit-s", type=SECONDS, default=300.0, show_default=True, help="Solver time.")
 @click.option("--refine", is_flag=True, help="Simulate the rates of what is used; solve again.")
@@ -73,7 +74,7 @@ def command(
             refine=refine,
             progress=progress,
         )
-    write_reports(plan, paths)
+    write_reports(plan, paths, keep=True)
     if as_json:
         click.echo(plan.model_dump_json(indent=2))
     else:

@@ -75,6 +75,12 @@ class View:
         return np.sum(rows, axis=0) if rows else np.zeros(self.months)
 
     @property
+    def firm_usd(self) -> Array:
+        """Cash by month that is owed once its order is signed."""
+        rows = [self.values[line.key] for line in self.cash_lines if is_firm(line)]
+        return np.sum(rows, axis=0) if rows else np.zeros(self.months)
+
+    @property
     def weight(self) -> Array:
         """Discount factor times the share of cash that counts."""
         return np.asarray(self.values["discount_factor"] * self.values["counted"], float)

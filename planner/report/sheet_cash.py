@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from openpyxl.utils import get_column_letter
 
-from planner.report.ledger_view import Array, View, is_firm
+from planner.report.ledger_view import Array, View
 from planner.report.page import Book, Page
 from planner.report.sheet_costs import (
     CATEGORY,
@@ -156,9 +156,7 @@ def _firm(page: Page, view: View, costs: CostsSheet, sheet: CashSheet) -> None:
     formula = (
         f"=SUMIFS({costs.column('{c}', fixed=False)},{costs.column('$C', fixed=False)},$B{row})"
     )
-    firm = [view.values[line.key] for line in view.cash_lines if is_firm(line)]
-    values = np.sum(firm, axis=0) if firm else np.zeros(view.months)
-    _monthly(page, sheet, row, "of it firm once signed", formula, values=values, look="link")
+    _monthly(page, sheet, row, "of it firm once signed", formula, values=view.firm_usd, look="link")
 
 
 def _present_value(page: Page, view: View, costs: CostsSheet, sheet: CashSheet) -> None:

@@ -10,7 +10,7 @@ from openpyxl.utils import get_column_letter
 
 from planner.report.charts import Band, lines, place
 from planner.report.checks import Parts
-from planner.report.ledger_view import AFTER, CAPEX, View, is_firm
+from planner.report.ledger_view import AFTER, CAPEX, View
 from planner.report.page import Book, Page
 from planner.report.sheet_annual import FIRST as ANNUAL_FIRST
 from planner.report.sheet_annual import TOTAL as ANNUAL_TOTAL
@@ -114,7 +114,7 @@ def _title(writer: _Decision, checks: ChecksSheet) -> None:
 def _tiles(writer: _Decision, cash: CashSheet) -> None:
     """Key figures; each tile is two columns wide."""
     view, scale = writer.view, writer.annual.scale
-    firm = sum(float(view.values[line.key].sum()) for line in view.cash_lines if is_firm(line))
+    firm = float(view.firm_usd.sum())
     capex = float(view.category_usd(CAPEX).sum())
     capex_total = cash.total(cash.categories[CAPEX]) if CAPEX in cash.categories else "0"
     tiles = [

@@ -96,7 +96,7 @@ def _number_format(value: float | str) -> str:
 def write_candidates(book: Book, plan: Plan) -> None:
     """Every configuration: used, kept, dominated, refused with its reason."""
     used = {pool.candidate for pool in plan.pools}
-    rows = sorted(plan.candidates, key=lambda row: _rank(row, used))
+    rows = ranked(plan)
     shown = rows[:CANDIDATES_MOST]
     page = book.page("Candidates", widths=[width for _, _, width, _ in CANDIDATE_COLUMNS])
     feasible = sum(row.feasible for row in rows)
@@ -126,11 +126,21 @@ def candidate_cells(row: CandidateRow, used: set[str]) -> list[object]:
     """Values in the order of CANDIDATE_COLUMNS."""
     fields: list[object] = [getattr(row, name) for _, name, *_ in CANDIDATE_COLUMNS[1:-1]]
     fields[CANDIDATE_COLUMNS.index(_FEASIBLE) - 1] = "yes" if row.feasible else "no"
-    why_not = row.reason or (f"dominated by {row.pruned_by}" if row.pruned_by else "")
-    return ["yes" if row.id in used else "", *fields, why_not]
+    return ["yes" if row.id in used else "", *fields, why_not(row)]
+
+
+def why_not(row: CandidateRow) -> str:
+    """Why a configuration is not worth planning with; empty where it is."""
+    return row.reason or (f"dominated by {row.pruned_by}" if row.pruned_by else "")
 
 
 _FEASIBLE = next(column for column in CANDIDATE_COLUMNS if column[1] == "feasible")
+
+
+def ranked(plan: Plan) -> list[CandidateRow]:
+    """Candidates in reading order: used, kept, dominated, refused; the cheapest first."""
+    used = {pool.candidate for pool in plan.pools}
+    return sorted(plan.candidates, key=lambda row: _rank(row, used))
 
 
 def _rank(row: CandidateRow, used: set[str]) -> tuple[bool, bool, bool, str, float]:

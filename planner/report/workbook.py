@@ -33,13 +33,8 @@ def write_workbook(plan: Plan, path: Path) -> None:
 
 def workbook_bytes(plan: Plan) -> bytes:
     """The workbook file."""
-    book, seen = Book(), view(plan)
-    inputs = write_inputs(book, seen)
-    costs = write_costs(book, seen, inputs.addresses)
-    cash = write_cash(book, seen, costs)
-    annual = write_annual(book, seen, cash)
-    fleet = write_fleet(book, plan)
-    parts = Parts(plan, seen, inputs, costs, cash, annual, fleet)
+    book = Book()
+    parts = write_parts(book, plan)
     checks = write_checks(book, parts)
     write_decision(book, parts, checks)
     write_trail(book, plan)
@@ -49,6 +44,16 @@ def workbook_bytes(plan: Plan) -> bytes:
     write_cover(book, plan, checks)
     _finish(book, plan)
     return book.to_bytes()
+
+
+def write_parts(book: Book, plan: Plan) -> Parts:
+    """Write the sheets that the others read."""
+    seen = view(plan)
+    inputs = write_inputs(book, seen)
+    costs = write_costs(book, seen, inputs.addresses)
+    cash = write_cash(book, seen, costs)
+    annual = write_annual(book, seen, cash)
+    return Parts(plan, seen, inputs, costs, cash, annual, write_fleet(book, plan))
 
 
 def _finish(book: Book, plan: Plan) -> None:

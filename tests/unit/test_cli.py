@@ -178,7 +178,7 @@ def test_sigterm_is_like_ctrl_c(world, capsys):
 @pytest.mark.parametrize(
     ("out", "says"),
     [
-        ("plan.pdf", "expected a name that ends in .json or .xlsx"),
+        ("plan.pdf", ".pdf; a report is one of .json, .xlsx, .html, .csv, .parquet"),
         ("taken/plan.json", "taken is a file; a folder is needed there"),
         ("folder.json", "is a folder; a file name is needed"),
     ],

@@ -1,0 +1,239 @@
+"""Traffic, fleet and latency on the page: what is asked of the machines and what they promise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from planner.report.html_charts import demand_chart, fleet_chart
+from planner.report.html_model import (
+    Block,
+    Bullets,
+    Cell,
+    Chart,
+    Column,
+    Heading,
+    Plots,
+    Row,
+    Section,
+    Series,
+    Style,
+    Table,
+    chunks,
+)
+from planner.report.sheet_latency import latency_at
+from planner.report.traffic_share import (
+    fullness,
+    served_by_period,
+    served_parts,
+    share_by_period,
+)
+from planner.report.words import machine
+from planner.result import LatencyCurve, LatencyPoint, Plan
+
+PERIODS_ACROSS = 16
+"""Columns that still fit across a page."""
+Line = tuple[str, str, Sequence[float], Style, bool]
+"""Label, unit, a value a period, style of the numbers, whether a total."""
+
+
+def demand(plan: Plan) -> Section | None:
+    """Traffic by class; None without any."""
+    if not plan.demand:
+        return None
+    first, last = plan.periods[0].label, plan.periods[-1].label
+    columns = [
+        Column("Class"),
+        Column("Kind"),
+        Column("Models"),
+        Column(f"Peak {first}", "requests/s", "auto"),
+        Column(f"Peak {last}", "requests/s", "auto"),
+        Column("Prompt, mean", "tokens", "count"),
+        Column("Answer, mean", "tokens", "count"),
+        Column("Prompt from cache", "share", "percent"),
+    ]
+    rows = []
+    for row in plan.demand:
+        rates = row.peak_rps if row.kind == "online" else row.mean_rps
+        cells: list[Cell] = [row.name, row.kind, ", ".join(row.models)]
+        cells += [max(rates[0]), max(rates[-1]), row.input_tokens_mean, row.output_tokens_mean]
+        rows.append(Row([*cells, row.prefix_cache_hit_frac]))
+    charts = [demand_chart(plan, row, f"demand-{i}") for i, row in enumerate(plan.demand)]
+    batch = any(row.kind == "batch" for row in plan.demand)
+    note = "Of batch classes the highest mean of a load block: they have no peak." if batch else ""
+    table = Table("Traffic classes", columns, rows, note=note)
+    return Section("demand", "Traffic", "What must be served.", [table, Plots(charts)])
+
+
+def fleet(plan: Plan) -> Section:
+    """What the optimizer chose, by period."""
+    blocks: list[Block] = []
+    if plan.fleet:
+        blocks.append(Plots([fleet_chart(plan, "fleet-chart")]))
+    for caption, lines in (
+        ("Ordered in the period (on demand: most at once)", _ordered(plan)),
+        ("In service (on demand: mean over the period)", _in_service(plan)),
+        ("Accelerators and contracted IT power in service", _products(plan)),
+        ("Replicas at the peak", _replicas(plan)),
+        *((f"Share of the requests of {row.name} served", _served(plan, row.name))
+          for row in plan.demand),
+        ("Load of SLO capacity in the fullest block", _fullness(plan)),
+    ):  # fmt: skip
+        blocks += _by_period(plan, caption, lines)
+    if not plan.fleet:
+        blocks.insert(0, Bullets(["The plan has no machines of its own."]))
+    return Section("fleet", "Fleet", "What the optimizer chose, period by period.", blocks)
+
+
+def _by_period(plan: Plan, caption: str, lines: Sequence[Line]) -> list[Block]:
+    """Tables of at most PERIODS_ACROSS periods, so that none is cut."""
+    found: list[Block] = []
+    parts = list(chunks(len(plan.periods), PERIODS_ACROSS))
+    for run in parts if lines else []:
+        periods = [plan.periods[t].label for t in run]
+        columns = [
+            Column("What", wide=True),
+            Column("Unit"),
+            *[Column(p, style="auto") for p in periods],
+        ]
+        rows = [
+            Row([label, unit, *[values[t] for t in run]], style, "total" if total else "")
+            for label, unit, values, style, total in lines
+        ]
+        title = caption if len(parts) == 1 else f"{caption}, {periods[0]} to {periods[-1]}"
+        found.append(Table(title, columns, rows))
+    return found
+
+
+def _ordered(plan: Plan) -> list[Line]:
+    return [
+        (machine(row), f"{row.lot_name}s", row.lots_ordered, "auto", False) for row in plan.fleet
+    ]
+
+
+def _in_service(plan: Plan) -> list[Line]:
+    return [
+        (machine(row), f"{row.lot_name}s", row.lots_in_service, "auto", False) for row in plan.fleet
+    ]
+
+
+def _products(plan: Plan) -> list[Line]:
+    lines: list[Line] = []
+    for unit, each in (
+        ("GPUs", [row.lot_gpus for row in plan.fleet]),
+        ("kW", [row.lot_kw for row in plan.fleet]),
+    ):
+        total = np.zeros(len(plan.periods))
+        for row, factor in zip(plan.fleet, each, strict=True):
+            values = np.array(row.lots_in_service) * factor
+            lines.append((machine(row), unit, values.tolist(), "count", False))
+            total = total + values
+        if plan.fleet:
+            lines.append(("Total", unit, total.tolist(), "count", True))
+    return lines
+
+
+def _replicas(plan: Plan) -> list[Line]:
+    return [
+        (f"{pool.candidate}, {pool.site}", "replicas", pool.replicas_peak, "auto", False)
+        for pool in plan.pools
+    ]
+
+
+def _served(plan: Plan, name: str) -> list[Line]:
+    traffic = next(row for row in plan.demand if row.name == name)
+    lines: list[Line] = [
+        (label, "share", share_by_period(plan, traffic, served).tolist(), "percent", False)
+        for label, served in served_parts(plan, name)
+    ]
+    return [*lines, ("Served", "share", served_by_period(plan, name).tolist(), "percent", True)]
+
+
+def _fullness(plan: Plan) -> list[Line]:
+    candidates = {row.id: row for row in plan.candidates}
+    classes = {row.name: row for row in plan.demand}
+    return [
+        (f"{pool.candidate}, {pool.site}", "share", values.tolist(), "percent", False)
+        for pool in plan.pools
+        if (row := candidates.get(pool.candidate)) is not None
+        for values in [fullness(pool, row, classes[row.demand_class])]
+    ]
+
+
+def latency(plan: Plan) -> Section:
+    """What each used replica promises at each rate, and where it runs."""
+    lead = "At the promised percentile, one replica of each configuration in use; model estimates."
+    curves = [curve for curve in plan.curves if curve.points]
+    if not curves:
+        none = "No online class is served by machines of this plan."
+        return Section("latency", "Latency", lead, [Bullets([none])])
+    blocks: list[Block] = [_promises(curves)]
+    for number, curve in enumerate(curves):
+        blocks.append(Heading(f"{curve.demand_class}: {curve.candidate}"))
+        blocks.append(
+            Plots([_curve(curve, f"latency-{number}-{name}", name) for name in ("TTFT", "TPOT")])
+        )
+    return Section("latency", "Latency", lead, blocks)
+
+
+def _promises(curves: Sequence[LatencyCurve]) -> Table:
+    columns = [
+        Column("Class"),
+        Column("Configuration"),
+        Column("Planned rate", "requests/s a replica", "cents"),
+        Column("TTFT", "ms", "count"),
+        Column("promised", "ms", "count"),
+        Column("used", "", "percent"),
+        Column("TPOT", "ms", "tenths"),
+        Column("promised", "ms", "tenths"),
+        Column("used", "", "percent"),
+    ]
+    rows = []
+    for curve in curves:
+        cells: list[Cell] = [curve.demand_class, curve.candidate, curve.operating_rps]
+        at = latency_at(curve, curve.operating_rps)
+        for value, target in zip(at, (curve.ttft_target_ms, curve.tpot_target_ms), strict=True):
+            cells += [value, target, value / target if target else None]
+        rows.append(Row(cells))
+    return Table("Latency at the planned rate, peak", columns, rows)
+
+
+def _curve(curve: LatencyCurve, chart_id: str, name: str) -> Chart:
+    """Latency over rate, the promise dashed, the planned rate marked."""
+    which = ("TTFT", "TPOT").index(name)
+    target = (curve.ttft_target_ms, curve.tpot_target_ms)[which]
+    points = [(point.rps, _latencies(point)[which]) for point in curve.points]
+    series = [Series("Estimate", points)]
+    if target is not None:
+        edges = (min(x for x, _ in points), max(x for x, _ in points))
+        series.append(Series("Promised", [(x, target) for x in edges], "target"))
+    at = latency_at(curve, curve.operating_rps)[which]
+    series.append(Series("Planned", [(curve.operating_rps, at)], "planned"))
+    return Chart(
+        chart_id, f"{name} of {curve.demand_class}", "scatter",
+        "requests/s, one replica", f"{name}, ms", series, _points(curve, name),
+        decimals=1, half=True,
+    )  # fmt: skip
+
+
+def _latencies(point: LatencyPoint) -> tuple[float, float]:
+    return point.ttft_ms, point.tpot_ms
+
+
+def _points(curve: LatencyCurve, name: str) -> Table:
+    which = ("TTFT", "TPOT").index(name)
+    columns = [
+        Column("Rate", "requests/s a replica", "cents"),
+        Column("Output", "tokens/s a GPU", "tenths"),
+        Column(name, "ms", "tenths"),
+        Column("promised", "ms", "tenths"),
+    ]
+    target = (curve.ttft_target_ms, curve.tpot_target_ms)[which]
+    rows = [
+        Row([p.rps, p.output_tokens_per_s_per_gpu, _latencies(p)[which], target])
+        for p in curve.points
+    ]
+    at = latency_at(curve, curve.operating_rps)[which]
+    rows.append(Row([curve.operating_rps, "planned", at, target], look="total"))
+    return Table(f"{name} of {curve.demand_class}, {curve.candidate}", columns, rows)
