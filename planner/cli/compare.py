@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from planner.cli.progress import progress_line
-from planner.cli.shared import catalog_option, checked_outputs, json_option, print_json, say, show
+from planner.cli.shared import catalog_option, json_option, print_json, say, show
 from planner.errors import InfeasibleError, ScenarioError, StoppedError
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ class Given:
 
 @click.command("compare")
 @click.argument("words", metavar="PLANS...", nargs=-1, required=True)
-@click.option("-o", "--out", "outputs", type=FILE, multiple=True, help="Report, .xlsx or .json.")
+@click.option(
+    "-o", "--out", "outputs", type=FILE, multiple=True, help="Report: .xlsx, .html or .json."
+)
 @click.option("--gap", type=GAP, default=0.001, show_default=True, help="Of solves: stop here.")
 @click.option("--time-limit-s", type=SECONDS, default=300.0, show_default=True, help="Of a solve.")
 @click.option("--workers", type=WORKERS, help="Solves at once; as many as cores without it.")
@@ -66,7 +68,7 @@ def command(
 
     \b
     Example:
-        planner compare reports/base/plan.json more_users.yaml -o compare.xlsx
+        planner compare reports/base/plan.json more_users.yaml -o compare.xlsx -o compare.html
 
     \b
     Exit status:
@@ -78,10 +80,11 @@ def command(
     """
     from planner.cli.solve_many import Settings, cores, status_of
     from planner.files.catalog import load_catalog
+    from planner.report.compare_output import check_comparison_outputs
 
     if len(words) < 2:
         raise click.UsageError("two plans or scenarios at least: planner compare A B")
-    paths = checked_outputs(outputs)
+    paths = check_comparison_outputs(outputs)
     rows = load_catalog(catalog)
     given = _read(words, rows)
     settings = Settings(rows, gap, time_limit_s)

@@ -8,7 +8,6 @@ month; both are computed from the written rows and refused where they differ.
 from __future__ import annotations
 
 import csv
-import importlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel
 
-from planner.errors import PlannerError, ScenarioError
+from planner.errors import PlannerError
 from planner.files.output import atomic_path, ensure_folder
 from planner.report.focus_amounts import Array, profit_usd
 from planner.report.focus_columns import ContractCommitment, CostAndUsage, kinds, names
 from planner.report.focus_rows import focus_rows, moment
 from planner.report.ledger_view import View, view
-from planner.report.page import RISKY_STARTS
+from planner.report.tidy import plain_text, require_parquet
 from planner.result import Plan
 
 if TYPE_CHECKING:
@@ -133,7 +132,7 @@ def write_export(found: Export, folder: Path, *, parquet: bool = False) -> list[
     """
     ensure_folder(folder)
     if parquet:
-        _need_pyarrow()
+        require_parquet("--parquet")
     written = []
     for name, model, rows in _datasets(found):
         path = folder / f"{name}.csv"
@@ -153,14 +152,6 @@ def _datasets(found: Export) -> list[tuple[str, type[BaseModel], Sequence[BaseMo
         (COST_AND_USAGE, CostAndUsage, found.cost_and_usage),
         (CONTRACT_COMMITMENT, ContractCommitment, found.contract_commitment),
     ]
-
-
-def _need_pyarrow() -> None:
-    try:
-        importlib.import_module("pyarrow")
-    except ImportError:
-        advice = "Parquet needs pyarrow: pip install 'inference-fleet-planner[parquet]'"
-        raise ScenarioError("--parquet", [advice]) from None
 
 
 def csv_text(model: type[BaseModel], rows: Sequence[BaseModel]) -> str:
@@ -187,8 +178,7 @@ def _cell(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, float):
         return repr(value)
-    text = str(value)
-    return f"'{text}" if text.startswith(RISKY_STARTS) else text
+    return plain_text(str(value))
 
 
 _PANDAS = {float: "float64", bool: "boolean", str: "string"}

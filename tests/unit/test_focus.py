@@ -262,6 +262,8 @@ def test_what_is_paid_upfront_is_bought_once_and_used_month_by_month():
     lines = [
         Line("upfront", "Paid when signed", "USD", "cash", "signed * month_usd * 12",
              "commitments", RESERVED, deferred=True),
+        Line("monthly", "Paid monthly: nothing", "USD", "cash", "in_force * (1 - 1)",
+             "commitments", RESERVED),
         Line("used_up", "Prepayment used up", "USD", "book", "in_force * month_usd",
              "amortization", RESERVED),
     ]  # fmt: skip

@@ -62,14 +62,14 @@
           (spec.shape === "scatter" ? " ms" : " " + spec.y),
         footer: (items) => total(items, spec),
       },
-      filter: (item) => spec.shape !== "stacked" || item.parsed.y !== 0,
+      filter: (item) => item.dataset.label && (spec.shape !== "stacked" || item.parsed.y !== 0),
     };
   }
 
   function legend() {
     return {
       color: colour("ink"), usePointStyle: true, boxHeight: 9, padding: 12,
-      sort: (a, b) => a.datasetIndex - b.datasetIndex,
+      sort: (a, b) => a.datasetIndex - b.datasetIndex, filter: (item) => item.text,
     };
   }
 
@@ -78,6 +78,7 @@
     const scales = { x: axis(spec.x, false, stacked ? 2 : 14), y: axis(spec.y, true, 6) };
     scales.x.stacked = scales.y.stacked = stacked;
     scales.y.beginAtZero = true;
+    if (spec.start) scales.y.min = spec.start;
     if (spec.shape === "scatter") Object.assign(scales.x, { type: "linear", beginAtZero: true });
     return {
       animation: false, responsive: true, maintainAspectRatio: false,
