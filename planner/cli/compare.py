@@ -45,6 +45,7 @@ class Given:
 )
 @click.option("--gap", type=GAP, default=0.001, show_default=True, help="Of solves: stop here.")
 @click.option("--time-limit-s", type=SECONDS, default=300.0, show_default=True, help="Of a solve.")
+@click.option("--refine", is_flag=True, help="Of solves: simulate what is used; solve again.")
 @click.option("--workers", type=WORKERS, help="Solves at once; as many as cores without it.")
 @catalog_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
@@ -55,6 +56,7 @@ def command(
     outputs: tuple[Path, ...],
     gap: float,
     time_limit_s: float,
+    refine: bool,
     workers: int | None,
     catalog: Path | None,
     quiet: bool,
@@ -87,7 +89,7 @@ def command(
     paths = check_comparison_outputs(outputs)
     rows = load_catalog(catalog)
     given = _read(words, rows)
-    settings = Settings(rows, gap, time_limit_s)
+    settings = Settings(rows, gap, time_limit_s, refine)
     answers = _answers(given, settings, workers or cores(), quiet=quiet)
     found = _compared(given, answers)
     _write(found, paths)

@@ -26,6 +26,7 @@ class Settings:
     catalog: Catalog
     gap: float
     time_limit_s: float
+    refine: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,7 @@ def solve_one(question: Scenario, settings: Settings) -> Outcome:
             catalog=settings.catalog,
             gap=settings.gap,
             time_limit_s=settings.time_limit_s,
+            refine=settings.refine,
         )
     except InfeasibleError as error:
         return Outcome(None, "InfeasibleError", question.name, error.reasons)

@@ -117,7 +117,7 @@ def _priced(first: Plan, second: Plan) -> tuple[Plan, list[Step]]:
         first = first.model_copy(update={"ledger_inputs": _set(first, names)})
         now = view(first).npv_usd
         note = "; ".join(
-            f"{row.label} {row.value:,.6g} -> {names[row.name]:,.6g} {row.unit}" for row in rows
+            f"{row.label} {row.value:,.9g} -> {names[row.name]:,.9g} {row.unit}" for row in rows
         )
         if now != before:
             steps.append(Step("price", family, now - before, note))
@@ -217,7 +217,7 @@ def _demand(moved: Plan, first: Plan, second: Plan) -> tuple[dict[str, float], l
         added = _times(_parts(moved, after, row.demand_class, shares), growth)
         _join(scaled, added)
         gone = "" if row.demand_class in theirs else ": no longer served"
-        note = f"{old:,.6g} -> {new:,.6g} million tokens, at the first plan's cost of a token"
+        note = f"{old:,.0f} -> {new:,.0f} million tokens, at the first plan's cost of a token"
         what = f"demand of {row.demand_class}{gone}"
         steps.append(Step("demand", what, sum(added.values()), note))
     steps += _new_classes(first, second, scaled)

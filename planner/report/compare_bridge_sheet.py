@@ -171,7 +171,7 @@ def _causes(page: Page, block: Block) -> None:
     steps = block.first + 1, block.last - 1
     sums = block.bridge.by_cause()
     for row, (cause, label) in enumerate(CAUSES.items(), block.causes):
-        page.put(row, STEP, "of it" if row > block.causes else "Sums of the causes", "note")
+        page.put(row, STEP, "Sum of the steps of this cause", "note")
         page.put(row, CAUSE, label, "unit")
         if block.bridge.steps:
             names, amounts = (f"${c}${steps[0]}:${c}${steps[1]}" for c in "BC")

@@ -92,6 +92,8 @@ def _bridge(first: str, second: str, found: Bridge) -> Table:
         table.add_row(Text(step.what), amount, bar, Text(step.note, "dim"))
     table.add_section()
     table.add_row(Text(second, "bold"), f"{found.end_usd / scale.usd:,.3f}")
+    table.caption = "in this order: prices and rates with the first fleet, rules, demand, fleet"
+    table.caption_justify = "left"
     return table
 
 
@@ -113,21 +115,24 @@ def _value(row: Difference, number: int) -> Text:
 
 
 def _figures(found: Comparison) -> Table:
-    """Every figure; of each later plan its value and its change."""
-    scale = scale_of(max(abs(one.plan.npv_usd) for one in found.plans))
-    table = _table(f"Figures; money in {scale.unit}", ["figure", "unit"])
-    table.add_column(found.first.name, justify="right", no_wrap=True)
+    """Every figure; of each later plan its value and its change, of several only the share."""
+    scale, several = _scale(found), len(found.plans) > 2
+    table = _table(f"Figures; money in {scale.unit}", [])
+    table.add_column("figure", overflow="fold", min_width=24)
+    table.add_column("unit", no_wrap=True)
+    table.add_column(Text(found.first.name), justify="right", overflow="fold")
     for one in found.plans[1:]:
-        table.add_column(one.name, justify="right", no_wrap=True)
-        table.add_column("change", justify="right", no_wrap=True)
+        table.add_column(Text(one.name), justify="right", overflow="fold")
+        table.add_column("%" if several else "change", justify="right", no_wrap=True)
     marks: dict[str, None] = {}
     for metric in found.metrics:
-        cells: list[str] = [_number(metric, metric.values[0], scale)]
+        cells = [_number(metric, metric.values[0], scale)]
         for number in range(1, len(found.plans)):
             cells.append(_number(metric, metric.values[number], scale))
-            cells.append(_change(metric, number, scale, marks))
-        table.add_row(Text(metric.label), _unit(metric, scale), *cells)
-    table.caption = "\n".join(f"{_MARKS[note]} {note}" for note in marks) or None
+            cells.append(_change(metric, number, scale, marks, short=several))
+        table.add_row(Text(metric.label), _unit(metric), *cells)
+    notes = [f"{_MARKS[note]} {note}" for note in marks]
+    table.caption = "\n".join(["= no change; n/c not compared", *notes])
     table.caption_justify = "left"
     return table
 
@@ -135,12 +140,17 @@ def _figures(found: Comparison) -> Table:
 _MARKS = {WITHIN: "*", OPEN: "†"}
 
 
+def _scale(found: Comparison) -> Scale:
+    return scale_of(max(abs(one.plan.npv_usd) for one in found.plans))
+
+
 def _is_money(metric: Metric) -> bool:
     return metric.unit in ("USD", "USD/year")
 
 
-def _unit(metric: Metric, scale: Scale) -> str:
-    return metric.unit.replace("USD", scale.unit) if _is_money(metric) else metric.unit
+def _unit(metric: Metric) -> str:
+    """Unit where it is not the title's."""
+    return metric.unit.removeprefix("USD") if _is_money(metric) else metric.unit
 
 
 def _number(metric: Metric, value: float | None, scale: Scale, *, sign: str = "") -> str:
@@ -153,14 +163,22 @@ def _number(metric: Metric, value: float | None, scale: Scale, *, sign: str = ""
     return f"{value:{sign},.3f}" if abs(value) < 100 else f"{value:{sign},.1f}"
 
 
-def _change(metric: Metric, number: int, scale: Scale, marks: dict[str, None]) -> str:
+def _change(
+    metric: Metric, number: int, scale: Scale, marks: dict[str, None], *, short: bool
+) -> str:
+    """Change with its share; only the share where `short`."""
     change, relative, note = metric.change(number), metric.relative(number), metric.note(number)
     if change is None:
         return "" if metric.family == "solve" else "n/c"
     if note:
         marks[note] = None
-    share = f" ({relative:+.1%})" if relative is not None else ""
-    return f"{_number(metric, change, scale, sign='+')}{share}{_MARKS.get(note, '')}"
+    mark = _MARKS.get(note, "")
+    if change == 0:
+        return f"={mark}"
+    amount = _number(metric, change, scale, sign="+")
+    if relative is None:
+        return f"{amount}{mark}"
+    return f"{relative:+.1%}{mark}" if short else f"{amount} ({relative:+.1%}){mark}"
 
 
 def _table(title: str, texts: Sequence[str]) -> Table:

@@ -155,7 +155,7 @@ def _write_changes(book: Book, found: Comparison) -> None:
     for pair in found.pairs:
         page.band(row, 1, 3, "section")
         page.put(row, 1, f"{found.first.name} to {pair.name}: {pair.summary}", "section")
-        page.row(row + 1, 1, ("", "What", "Change"), "head")
+        page.row(row + 1, 1, ("", "What", "Change"), "head unit")
         row += 2
         for one in pair.changes:
             page.put(row, 1, SIGNS[one.kind], "label bold")
@@ -206,7 +206,9 @@ def _write_sources(book: Book, found: Comparison) -> None:
     """The plans themselves, then every figure with the plans that use it."""
     page = book.page("Sources", widths=(46, 18, 15, 12, 12, 16, 34, 90))
     page.heading("Sources", "The plans compared, and where their figures come from.")
-    page.row(HEAD, 1, ("Plan", "Solved", "Status", "Gap", "", "", "Scenario", "SHA-256"), "head")
+    page.row(
+        HEAD, 1, ("Plan", "Solved", "Status", "Gap", "", "", "Scenario", "SHA-256"), "head unit"
+    )
     row = HEAD + 1
     for one in found.plans:
         plan = one.plan
@@ -217,7 +219,7 @@ def _write_sources(book: Book, found: Comparison) -> None:
         row += 1
     row += 1
     heads = ("Figure", "Value", "Unit", "As of", "Basis", "Used in", "Plans", "Source")
-    page.row(row, 1, heads, "head")
+    page.row(row, 1, heads, "head unit")
     for figure, plans in sorted(_figures(found).items()):
         row += 1
         what, value, unit, as_of, basis, used_in, source = figure

@@ -217,7 +217,9 @@ def printed(found, width=80):
 
 def test_terminal_fits_and_shows_text_as_it_is():
     first = Named("[red]a", small_plan())
-    text = printed(compare([first, Named("b", recost(small_plan(), {"discount_rate": 0.1}))]))
+    plans = [first, Named("b", recost(small_plan(), {"discount_rate": 0.1}))]
+    assert "…" not in printed(compare([*plans, Named("c", rented())]))
+    text = printed(compare(plans))
     assert "[red]a" in text
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
     assert "nothing to add, change or drop" in text
