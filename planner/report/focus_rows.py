@@ -311,9 +311,7 @@ def _row(plan: Plan, seen: View, resource: Resource, one: Amount) -> CostAndUsag
     start, end = moment(seen.dates[one.month]), moment(after(seen.dates[one.month]))
     contracted = one.billed if one.charge == "Purchase" else one.effective
     return CostAndUsage(
-        **resource.columns(),
-        **_price(one, contracted),
-        **_commitment(one, resource),
+        **{**resource.columns(), **_price(one, contracted), **_commitment(one, resource)},
         BilledCost=one.billed, EffectiveCost=one.effective, ListCost=contracted,
         ContractedCost=contracted, PricingCurrencyEffectiveCost=one.effective,
         BillingAccountId=f"plan-{slug(_scenario(plan))}",
@@ -353,6 +351,9 @@ def _commitment(one: Amount, resource: Resource) -> Mapping[str, Any]:
         "CommitmentDiscountQuantity": one.quantity, "CommitmentDiscountUnit": GPU_HOURS,
         "CommitmentDiscountStatus": one.status,
     }  # fmt: skip
+    if one.status != "Used":
+        # What is bought or lies idle is the commitment itself, no machine.
+        found |= {"ResourceId": one.contract, "ResourceType": "Commitment"}
     if one.status:
         applied = {
             "ContractId": one.contract, "ContractCommitmentId": one.contract,

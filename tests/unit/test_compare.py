@@ -15,7 +15,7 @@ from planner.report.compare_inputs import catalog_differences, scenario_differen
 from planner.report.compare_metrics import OPEN, WITHIN, metrics, sides
 from planner.result import ApiRow, Period
 from tests.plan_fixture import small_plan
-from tests.tiny_plans import machines, rented
+from tests.tiny_plans import machines, rented, tiny_plan
 
 QUARTERS = [
     Period(label=f"2027-Q{q + 1}", first_month=3 * q, months=3, fiscal_year="FY2027")
@@ -228,3 +228,13 @@ def test_terminal_fits_and_shows_text_as_it_is():
 def test_a_longer_horizon_is_compared_where_both_have_periods():
     # The shorter plan is the longer one's beginning: nothing is changed.
     assert changes(small_plan(), small_plan(months=30)) == ()
+
+
+def test_plans_without_costs_compare():
+    empty = tiny_plan(lines=(), inputs={}, quantities={}, mtokens={})
+    found = compare([Named("a", empty), Named("b", rented())])
+    # 2,400 USD for a class that only the second plan serves.
+    (step,) = found.pairs[0].bridge.steps
+    assert (step.what, step.usd) == ("demand of chat: new", pytest.approx(2400.0))
+    assert "Net present cost" in printed(found)
+    assert compare([Named("a", rented()), Named("b", empty)]).pairs[0].bridge.left_usd == 0.0

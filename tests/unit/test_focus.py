@@ -14,6 +14,7 @@ from planner.cli import main
 from planner.errors import PlannerError
 from planner.finance.ledger import Line
 from planner.report.focus import csv_text, export, reconcile, write_export
+from planner.report.focus_amounts import used_frac
 from planner.report.focus_columns import ContractCommitment, CostAndUsage, names
 from planner.report.focus_rows import focus_rows
 from planner.report.ledger_view import view
@@ -162,6 +163,7 @@ def test_a_commitment_is_bought_each_month_and_used_or_not():
     assert used.PricingCategory == "Committed"
     unused = next(row for row in january if row.CommitmentDiscountStatus == "Unused")
     assert unused.ConsumedQuantity is None
+    assert unused.ResourceId == unused.CommitmentDiscountId != used.ResourceId
     applied = json.loads(used.ContractApplied)["Elements"][0]
     assert applied["ContractCommitmentId"] == used.CommitmentDiscountId
 
@@ -393,3 +395,26 @@ def test_command_writes_nothing_that_does_not_reconcile(tmp_path, capsys, monkey
 
 def test_owned_group_label_is_the_resource():
     assert {row.ResourceName for row in export(bought()).cost_and_usage} == {OWNED}
+
+
+def test_machines_that_are_paid_for_anyway_are_filled_first():
+    # Two lots are needed: one own lot is full, then half of two reserved, nothing on demand.
+    plan = reserved()
+    pools = [plan.pools[0].model_copy(update={"replicas": [[2.0], [2.0]]})]
+    own, held, rent = (
+        machines(option, [n, n], [n, n])
+        for option, n in (("owned", 1.0), ("reserved_1y", 2.0), ("on_demand", 1.0))
+    )
+    plan = plan.model_copy(update={"fleet": [rent, held, own], "pools": pools})
+    assert used_frac(plan, own).tolist() == [1.0, 1.0]
+    assert used_frac(plan, held).tolist() == [0.5, 0.5]
+    assert used_frac(plan, rent).tolist() == [0.0, 0.0]
+
+
+def test_a_plan_without_costs_is_two_empty_files(tmp_path):
+    plan = tiny_plan(lines=(), inputs={}, quantities={}, mtokens={})
+    found = export(plan)
+    assert (found.cost_and_usage, found.contract_commitment) == ((), ())
+    written = write_export(found, tmp_path, parquet=True)
+    assert written[0].read_text().splitlines() == [",".join(names(CostAndUsage))]
+    assert list(pd.read_parquet(written[1]).columns) == list(names(CostAndUsage))
