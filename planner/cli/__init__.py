@@ -24,6 +24,7 @@ COMMANDS = (
     "check",
     "candidates",
     "verify",
+    "compare",
     "report",
     "catalog",
     "accuracy",

@@ -6,7 +6,7 @@ import click
 
 from planner.cli.lazy import LazyEntries
 
-ENTRIES = {"engine": "planner.cli.export_engine"}
+ENTRIES = {"engine": "planner.cli.export_engine", "focus": "planner.cli.export_focus"}
 
 
 @click.group("export", cls=LazyEntries, entries=ENTRIES)

@@ -35,14 +35,22 @@ def html_text(plan: Plan) -> str:
     """The page."""
     found = html_lists.verdicts(plan)
     shown = sections(plan, html_lists.audit(plan, found))
-    library, script, style = _asset("chart.umd.min.js"), _asset("page.js"), _asset("page.css")
     first, last = plan.periods[0].label, plan.periods[-1].label
-    return _environment().get_template("page.html.j2").render(
+    return page(
+        "page.html.j2",
+        shown,
         title=str(plan.scenario.get("title") or plan.scenario.get("name") or "Plan"),
         subtitle=f"Fleet decision {first} to {last}, {gap_text(plan)}; "
         f"solved {plan.created_at[:10]}",
         holds=all(check.holds for check in found),
         tool=f"inference-fleet-planner {plan.tool_version}",
+    )
+
+
+def page(template: str, shown: list[Section], **words: Any) -> str:
+    """A template with the sections, and all that lets the page stand alone."""
+    library, script, style = _asset("chart.umd.min.js"), _asset("page.js"), _asset("page.css")
+    return _environment().get_template(template).render(
         sections=shown,
         data=_data(shown),
         library=library,
@@ -50,6 +58,7 @@ def html_text(plan: Plan) -> str:
         style=style,
         licence=_asset("chart.LICENSE.md"),
         policy=_policy([library, script], style),
+        **words,
     )  # fmt: skip
 
 

@@ -173,8 +173,9 @@ class Series:
 
     label: str
     values: Sequence[float] | Sequence[tuple[float, float]]
-    role: Literal["", "target", "planned"] = ""
-    """A promise, drawn dashed; the planned point, drawn as a mark."""
+    role: Literal["", "target", "planned", "under", "good", "bad"] = ""
+    """A promise, drawn dashed; the planned point, drawn as a mark; nothing, on which others stand;
+    better and worse. A series without a label is not told in legend and hover."""
 
 
 @dataclass(frozen=True)
@@ -195,12 +196,15 @@ class Chart:
     """Of the values that hovering shows."""
     half: bool = False
     """Two stand side by side."""
+    start: float = 0.0
+    """Where the value axis begins."""
 
     def data(self) -> dict[str, Any]:
         """For the page's script."""
         return {
             "id": self.id, "shape": self.shape, "x": self.x_title, "y": self.y_title,
             "title": self.title, "labels": list(self.labels), "decimals": self.decimals,
+            "start": self.start,
             "series": [
                 {"label": row.label, "role": row.role, "values": [_point(v) for v in row.values]}
                 for row in self.series

@@ -69,14 +69,15 @@
           item.dataset.label + ": " + number(measured(item, spec), spec.decimals) + " " + spec.y,
         footer: (items) => total(items, spec),
       },
-      filter: (item) => spec.shape !== "stacked" || measured(item, spec) !== 0,
+      filter: (item) => item.dataset.label
+        && (spec.shape !== "stacked" || measured(item, spec) !== 0),
     };
   }
 
   function legend() {
     return {
       color: colour("ink"), usePointStyle: true, boxHeight: 9, padding: 12,
-      sort: (a, b) => a.datasetIndex - b.datasetIndex,
+      sort: (a, b) => a.datasetIndex - b.datasetIndex, filter: (item) => item.text,
     };
   }
 
@@ -88,6 +89,7 @@
     labels.stacked = bars(spec);
     values.stacked = spec.shape === "stacked";
     values.beginAtZero = true;
+    if (spec.start) values.min = spec.start;
     if (scatter) Object.assign(labels, { type: "linear", beginAtZero: true });
     return {
       animation: false, responsive: true, maintainAspectRatio: false,
