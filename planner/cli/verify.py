@@ -8,18 +8,34 @@ from typing import TYPE_CHECKING
 import click
 
 from planner.cli.progress import progress_line
-from planner.cli.shared import catalog_option, json_option, say, show
+from planner.cli.shared import (
+    catalog_option,
+    checked_outputs,
+    json_option,
+    say,
+    show,
+    write_reports,
+)
 
 if TYPE_CHECKING:
     from planner.cli.progress import Progress
     from planner.result import Plan
     from planner.schema.catalog import Catalog
 
+OUTPUT = click.Path(path_type=Path)
 SECONDS = click.FloatRange(min=1)
 
 
 @click.command("verify")
 @click.argument("plan")
+@click.option("-o", "--out", "outputs", type=OUTPUT, multiple=True, help="Plan, .xlsx or .json.")
+@click.option("--all", "every", is_flag=True, help="List every load, not one row for each block.")
+@click.option(
+    "--interruptions",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Times a day that a node is taken away, as spot machines are; adds such an hour.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all random numbers.")
 @click.option("--time-limit-s", type=SECONDS, default=120.0, show_default=True, help="Solver time.")
 @catalog_option
@@ -28,6 +44,9 @@ SECONDS = click.FloatRange(min=1)
 def command(
     *,
     plan: str,
+    outputs: tuple[Path, ...],
+    every: bool,
+    interruptions: float,
     seed: int,
     time_limit_s: float,
     catalog: Path | None,
@@ -37,15 +56,17 @@ def command(
     """Simulate every promise of PLAN, a plan.json, or of a scenario, which is solved first.
 
     Every pool, period and block is simulated iteration by iteration, or named beside a load at
-    least as hard that was; and again with a node out, where the plan keeps none to spare.
+    least as hard that was; again with as many nodes out as the availability target plans for,
+    which counts, and with one more, which is only reported, as are hours in which a node fails.
+    -o writes the plan with these results; nothing is written without it.
 
     \b
     Example:
-        planner verify reports/enterprise_405b/plan.json
+        planner verify reports/enterprise_405b/plan.json -o verified.json -o verified.xlsx
 
     \b
     Exit status:
-        0  every promise holds with all replicas up
+        0  every promise holds
         2  the command or a file is wrong
         3  no fleet meets the scenario; the reasons are printed
         5  a promise breaks; the reasons are printed
@@ -53,19 +74,28 @@ def command(
     """
     import planner
     from planner.files.catalog import load_catalog
+    from planner.report.words import promise_text
 
     rows = load_catalog(catalog)
+    paths = checked_outputs(outputs)
     with progress_line(quiet=quiet) as progress:
         answer = _plan(plan, rows, time_limit_s, progress)
-        found = planner.verify(answer, catalog=rows, seed=seed, progress=progress)
+        found = planner.verify(
+            answer,
+            catalog=rows,
+            seed=seed,
+            taken_per_node_day=interruptions,
+            progress=progress,
+        )
+    write_reports(answer.model_copy(update={"verification": found}), paths)
     if as_json:
         click.echo(found.model_dump_json(indent=2))
     else:
         from planner.report.console_verification import verdicts
 
-        show(verdicts(found))
+        show(verdicts(found, every=every))
     if not found.kept:
-        say("a promise breaks")
+        say(promise_text(found))
         raise SystemExit(5)
 
 

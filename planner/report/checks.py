@@ -15,6 +15,7 @@ from planner.report.sheet_fleet import FleetSheet
 from planner.report.sheet_inputs import InputsSheet
 from planner.report.style import CENTS, COUNT, SCIENTIFIC
 from planner.report.traffic_share import served_by_period
+from planner.report.words import broken_count
 from planner.result import Plan
 
 MONEY_USD, MONEY_RATIO, SHARE = 0.01, 1e-12, 1e-6
@@ -68,7 +69,13 @@ class Check:
 
 def checks(parts: Parts) -> list[Check]:
     """Money adds up, demand is served, the gap and every constraint hold."""
-    return [*_money(parts), *_room(parts), *_served(parts), *_optimality(parts.plan)]
+    return [
+        *_money(parts),
+        *_room(parts),
+        *_served(parts),
+        *_optimality(parts.plan),
+        *_promises(parts.plan),
+    ]
 
 
 def _money(parts: Parts) -> list[Check]:
@@ -178,3 +185,20 @@ def _optimality(plan: Plan) -> list[Check]:
             )
         )
     return found
+
+
+def _promises(plan: Plan) -> list[Check]:
+    """Where simulation tried them."""
+    found = plan.verification
+    if found is None:
+        return []
+    return [
+        Check(
+            name="Promises that break in simulation",
+            note=f"loads of {len(found.pools):,} and traces: see sheet Verification",
+            found_value=float(broken_count(found)),
+            expected_value=0.0,
+            style=COUNT,
+            at_most=True,
+        )
+    ]

@@ -7,7 +7,7 @@ from openpyxl.worksheet.hyperlink import Hyperlink
 from planner.report.page import Book, Page
 from planner.report.sheet_checks import AS_SOLVED, GOOD_FLAG, ChecksSheet, mark_flag
 from planner.report.style import COUNT, NAVY
-from planner.report.words import gap_text
+from planner.report.words import gap_text, verified_text
 from planner.result import Plan
 
 SHEETS = {
@@ -16,6 +16,7 @@ SHEETS = {
     "Fleet": "Machines, replicas and traffic by period, as solved",
     "Sizing trail": "Thirteen steps from traffic to cost, class by class",
     "Latency": "Latency against throughput, with the promise and the planned point",
+    "Verification": "Every promise in simulation, load by load, and hours with failures",
     "Costs": "The ledger by month: quantities, prices, cash",
     "Cash": "Cash by category and month, present value",
     "Annual": "Cash by fiscal year",
@@ -23,7 +24,7 @@ SHEETS = {
     "Sources": "Where each figure comes from, and how old it is",
     "Checks": "What must hold, rolled up to one flag",
 }
-"""Sheets in the order in which they stand, and what each holds."""
+"""Sheets in the order in which they stand, and what each holds; Verification where there is one."""
 
 _COLOURS = (
     ("input", "input: change it and all costs follow"),
@@ -51,6 +52,7 @@ def write_cover(book: Book, plan: Plan, checks: ChecksSheet) -> None:
         ("Question", str(scenario.get("description", "")).strip()),
         ("Horizon", f"{plan.periods[0].label} to {plan.periods[-1].label}"),
         ("Result", gap_text(plan)),
+        ("Promises", verified_text(plan)),
         ("Solved", f"{plan.created_at} by inference-fleet-planner {plan.tool_version}"),
         ("Scenario SHA-256", plan.scenario_sha256),
     )
@@ -65,12 +67,14 @@ def write_cover(book: Book, plan: Plan, checks: ChecksSheet) -> None:
 def _map(page: Page, row: int) -> None:
     """Sheets, colours, how to read: three lists downwards from `row`."""
     _section(page, row, "Sheets")
-    for number, (title, purpose) in enumerate(SHEETS.items(), row + 1):
+    here = page.book.workbook.sheetnames
+    listed = [(title, purpose) for title, purpose in SHEETS.items() if title in here]
+    for number, (title, purpose) in enumerate(listed, row + 1):
         address = page.sheet.cell(number, 2).coordinate
         page.sheet.cell(number, 2).hyperlink = Hyperlink(address, location=f"'{title}'!A1")
         page.put(number, 2, title, "hyperlink")
         page.put(number, 3, purpose, "wrap")
-    row += len(SHEETS) + 2
+    row += len(listed) + 2
     _section(page, row, "Colours")
     for number, (look, meaning) in enumerate(_COLOURS, row + 1):
         page.put(number, 2, _SAMPLE, look, COUNT)

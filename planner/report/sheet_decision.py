@@ -22,7 +22,7 @@ from planner.report.sheet_costs import MONTH_ROW
 from planner.report.sheet_fleet import FleetSheet, fleet_chart
 from planner.report.sheet_latency import TPOT, TTFT, latency_at, latency_chart
 from planner.report.style import CENTS, COUNT, LOOKS, NAVY
-from planner.report.words import asks, gap_text, machine, quality_of_data
+from planner.report.words import asks, gap_text, machine, quality_of_data, verified_text
 from planner.result import LatencyCurve, Plan
 
 LABEL, UNIT, FIRST = 1, 2, 3
@@ -103,7 +103,7 @@ def _title(writer: _Decision, checks: ChecksSheet) -> None:
     page.put(
         2, LABEL,
         f"Fleet decision {first.label} to {last.label}, {gap_text(plan)}; "
-        f"solved {plan.created_at[:10]}",
+        f"solved {plan.created_at[:10]}; promises: {verified_text(plan)}",
         "subtitle",
     )  # fmt: skip
     page.formula(3, LABEL, f"={checks.flag}", checks.flag_text, "label bold")

@@ -19,6 +19,7 @@ from planner.report.sheet_fleet import write_fleet
 from planner.report.sheet_inputs import write_inputs
 from planner.report.sheet_latency import write_latency
 from planner.report.sheet_tables import write_candidates, write_sources, write_trail
+from planner.report.sheet_verification import write_verification
 from planner.result import Plan
 
 FUNCTIONS = frozenset({"ABS", "AND", "IF", "INDEX", "MAX", "MIN", "OR", "SUM", "SUMIFS"})
@@ -44,6 +45,7 @@ def workbook_bytes(plan: Plan) -> bytes:
     write_decision(book, parts, checks)
     write_trail(book, plan)
     write_latency(book, plan)
+    write_verification(book, plan)
     write_candidates(book, plan)
     write_sources(book, plan)
     write_cover(book, plan, checks)
@@ -54,7 +56,8 @@ def workbook_bytes(plan: Plan) -> bytes:
 def _finish(book: Book, plan: Plan) -> None:
     """Reading order, properties, recalculation on load."""
     workbook = book.workbook
-    for wanted, title in enumerate(("Cover", *SHEETS)):
+    titles = [title for title in SHEETS if title in workbook.sheetnames]
+    for wanted, title in enumerate(("Cover", *titles)):
         workbook.move_sheet(title, wanted - workbook.sheetnames.index(title))
     workbook.active = 0
     for sheet in workbook.worksheets:

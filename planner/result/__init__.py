@@ -3,7 +3,6 @@
 from planner.result.plan import (
     PLAN_VERSION,
     ApiRow,
-    Attained,
     AuditLine,
     BindingLimit,
     Block,
@@ -19,12 +18,19 @@ from planner.result.plan import (
     PoolRow,
     SizingTrail,
     SourceRow,
-    TestedPool,
     TrailItem,
     TrailStep,
-    Verification,
 )
 from planner.result.record import Record
+from planner.result.verification import (
+    Attained,
+    Incident,
+    Repair,
+    RepairRound,
+    ReplayedTrace,
+    TestedPool,
+    Verification,
+)
 
 __all__ = [
     "PLAN_VERSION",
@@ -37,6 +43,7 @@ __all__ = [
     "ClassCost",
     "ClassTraffic",
     "FleetRow",
+    "Incident",
     "LatencyCurve",
     "LatencyPoint",
     "LedgerInput",
@@ -44,6 +51,9 @@ __all__ = [
     "Plan",
     "PoolRow",
     "Record",
+    "Repair",
+    "RepairRound",
+    "ReplayedTrace",
     "SizingTrail",
     "SourceRow",
     "TestedPool",

@@ -57,7 +57,7 @@ def relative(cell) -> str:
 
 
 def test_sheets_stand_in_reading_order(book):
-    assert book.sheetnames == ["Cover", *SHEETS]
+    assert book.sheetnames == ["Cover", *(title for title in SHEETS if title != "Verification")]
 
 
 def test_every_formula_has_its_value(book, values):
