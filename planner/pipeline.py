@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ from planner.answer.plan import limits_in_use, plan
 from planner.candidates import evaluate as model
 from planner.candidates.assemble import build
 from planner.candidates.case import Case
+from planner.candidates.lower import lowered
 from planner.candidates.offers import offers
 from planner.candidates.table import rows
 from planner.candidates.traffic import traffic
@@ -44,6 +45,7 @@ def solve(
     gap: float = 1e-3,
     time_limit_s: float = 300.0,
     refine: bool = False,
+    shares: Mapping[str, float] | None = None,
     progress: Progress | None = None,
 ) -> Plan:
     """Cheapest fleet for a scenario, proven within `gap`.
@@ -54,6 +56,7 @@ def solve(
     gap : (cost - bound) / cost at which the search ends.
     time_limit_s : wall time of the search.
     refine : simulate the rates of the candidates used and solve again, until all used are.
+    shares : by candidate, the part of its rates to plan with; all of them where missing.
     progress : told about every step, and the gap while solving.
 
     Raises
@@ -64,6 +67,8 @@ def solve(
     """
     clock = _Clock(progress)
     question = case(scenario, catalog or load_catalog(), clock)
+    if shares:
+        question = lowered(question, shares)
     answer, formulaic = _solved(question, clock, gap, time_limit_s)
     for _ in range(REFINE_ROUNDS if refine else 0):
         if not formulaic:

@@ -29,6 +29,11 @@ SECONDS = click.FloatRange(min=1)
 @click.command("verify")
 @click.argument("plan")
 @click.option("-o", "--out", "outputs", type=OUTPUT, multiple=True, help="Plan, .xlsx or .json.")
+@click.option("--repair", is_flag=True, help="Lower the rates of what broke and solve again.")
+@click.option(
+    "--rounds", type=click.IntRange(1, 20), default=4, show_default=True, help="Most repairs."
+)
+@click.option("--refine", is_flag=True, help="Solve a scenario on simulated rates.")
 @click.option("--all", "every", is_flag=True, help="List every load, not one row for each block.")
 @click.option(
     "--interruptions",
@@ -45,6 +50,9 @@ def command(
     *,
     plan: str,
     outputs: tuple[Path, ...],
+    repair: bool,
+    rounds: int,
+    refine: bool,
     every: bool,
     interruptions: float,
     seed: int,
@@ -58,15 +66,17 @@ def command(
     Every pool, period and block is simulated iteration by iteration, or named beside a load at
     least as hard that was; again with as many nodes out as the availability target plans for,
     which counts, and with one more, which is only reported, as are hours in which a node fails.
-    -o writes the plan with these results; nothing is written without it.
+    -o writes the plan with these results; nothing is written without it. --repair plans on
+    simulated rates, lowers those that still break, and says what keeping the promises costs.
 
     \b
     Example:
         planner verify reports/enterprise_405b/plan.json -o verified.json -o verified.xlsx
+        planner verify reports/enterprise_405b/plan.json --repair -o repaired.json
 
     \b
     Exit status:
-        0  every promise holds
+        0  every promise holds, with --repair after it
         2  the command or a file is wrong
         3  no fleet meets the scenario; the reasons are printed
         5  a promise breaks; the reasons are printed
@@ -79,7 +89,7 @@ def command(
     rows = load_catalog(catalog)
     paths = checked_outputs(outputs)
     with progress_line(quiet=quiet) as progress:
-        answer = _plan(plan, rows, time_limit_s, progress)
+        answer = _plan(plan, rows, time_limit_s, refine, progress)
         found = planner.verify(
             answer,
             catalog=rows,
@@ -87,6 +97,17 @@ def command(
             taken_per_node_day=interruptions,
             progress=progress,
         )
+        if repair and not found.kept:
+            answer = planner.repair(
+                answer,
+                found=found,
+                catalog=rows,
+                rounds=rounds,
+                time_limit_s=time_limit_s,
+                seed=seed,
+                progress=progress,
+            )
+            found = answer.verification or found
     write_reports(answer.model_copy(update={"verification": found}), paths)
     if as_json:
         click.echo(found.model_dump_json(indent=2))
@@ -99,7 +120,9 @@ def command(
         raise SystemExit(5)
 
 
-def _plan(name: str, rows: Catalog, time_limit_s: float, progress: Progress | None) -> Plan:
+def _plan(
+    name: str, rows: Catalog, time_limit_s: float, refine: bool, progress: Progress | None
+) -> Plan:
     """A plan file, or the plan of a scenario."""
     import planner
     from planner.files.plan_json import is_plan, read_plan
@@ -107,4 +130,6 @@ def _plan(name: str, rows: Catalog, time_limit_s: float, progress: Progress | No
     if is_plan(Path(name)):
         return read_plan(Path(name))
     question = planner.load(name, catalog=rows)
-    return planner.solve(question, catalog=rows, time_limit_s=time_limit_s, progress=progress)
+    return planner.solve(
+        question, catalog=rows, time_limit_s=time_limit_s, refine=refine, progress=progress
+    )
