@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from planner import pipeline
 from planner.candidates.subject import Subject, promise_of
@@ -13,6 +13,7 @@ from planner.schema.catalog import Catalog
 from planner.schema.demand import Online
 from planner.simulate.pool import Pool
 from planner.simulate.rates import refined_rate
+from planner.verification.replays import Ask
 from planner.verification.subjects import question_of, subjects
 from planner.verification.verify import verify
 
@@ -37,6 +38,8 @@ def repair(
     rounds: int = ROUNDS,
     time_limit_s: float = 300.0,
     seed: int = 0,
+    taken_per_node_day: float = 0.0,
+    replay: Sequence[Ask] = (),
     progress: Progress | None = None,
 ) -> Plan:
     """A plan that keeps its promises in simulation, with what that cost; its verification says.
@@ -51,7 +54,7 @@ def repair(
     catalog : rows the plan was made with; the packaged ones if not given.
     rounds : most rounds.
     time_limit_s : of every solve.
-    seed : of all random numbers.
+    seed, taken_per_node_day, replay : as for `verify`.
     progress : told about every step.
 
     Raises
@@ -60,7 +63,14 @@ def repair(
     """
     rows = catalog or load_catalog()
     before, answer = plan, plan
-    verdict = found or verify(plan, catalog=rows, seed=seed, progress=progress)
+
+    def verified(answer: Plan) -> Verification:
+        return verify(
+            answer, catalog=rows, seed=seed, taken_per_node_day=taken_per_node_day, replay=replay,
+            progress=progress,
+        )  # fmt: skip
+
+    verdict = found or verified(plan)
     shares: dict[str, float] = {}
     steps: list[RepairRound] = []
     ended = f"a promise still breaks after {rounds} rounds"
@@ -68,14 +78,14 @@ def repair(
         try:
             lower = _tightened(answer, verdict, rows, shares, seed)
             if steps and not lower:
-                ended = "what breaks is planned below its rates: nothing is left to lower"
+                ended = "no load breaks at a rate it was planned for: nothing is left to lower"
                 break
             shares |= lower
             new = pipeline.solve(
                 question_of(plan), catalog=rows, gap=plan.gap_asked_frac, refine=True,
                 time_limit_s=time_limit_s, shares=shares, progress=progress,
             )  # fmt: skip
-            verdict = verify(new, catalog=rows, seed=seed, progress=progress)
+            verdict = verified(new)
         except InfeasibleError as error:
             ended = f"no fleet meets the lowered rates: {'; '.join(error.reasons)}"
             break
@@ -83,9 +93,8 @@ def repair(
             ended = "stopped"
             break
         answer = new
-        broken = sum(row.verdict == "broken" for row in verdict.pools) + len(verdict.unserved)
         steps.append(
-            RepairRound(lowered=dict(shares), npv_usd=answer.npv_usd, broken=broken, refined=True)
+            RepairRound(lowered=dict(shares), npv_usd=answer.npv_usd, broken=verdict.broken)
         )
     if not steps and verdict.kept:
         return plan.model_copy(update={"verification": verdict})

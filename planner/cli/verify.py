@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -16,19 +16,39 @@ from planner.cli.shared import (
     show,
     write_reports,
 )
+from planner.cli.trace_options import (
+    clean_option,
+    column_map,
+    column_map_option,
+    time_unit_option,
+)
 
 if TYPE_CHECKING:
     from planner.cli.progress import Progress
+    from planner.files.traces import Trace
     from planner.result import Plan
     from planner.schema.catalog import Catalog
 
 OUTPUT = click.Path(path_type=Path)
+TRACE = click.Path(exists=True, dir_okay=False, path_type=Path)
 SECONDS = click.FloatRange(min=1)
 
 
 @click.command("verify")
 @click.argument("plan")
 @click.option("-o", "--out", "outputs", type=OUTPUT, multiple=True, help="Plan, .xlsx or .json.")
+@click.option("--trace", type=TRACE, help="A trace of requests to replay as well.")
+@click.option("--class", "demand_class", default="", help="The trace's class, if there are more.")
+@click.option(
+    "--rate",
+    type=click.Choice(["plan", "trace"]),
+    default="plan",
+    show_default=True,
+    help="Scale the trace's time to the planned rate, or replay it as recorded.",
+)
+@column_map_option
+@time_unit_option
+@clean_option
 @click.option("--repair", is_flag=True, help="Lower the rates of what broke and solve again.")
 @click.option(
     "--rounds", type=click.IntRange(1, 20), default=4, show_default=True, help="Most repairs."
@@ -50,6 +70,12 @@ def command(
     *,
     plan: str,
     outputs: tuple[Path, ...],
+    trace: Path | None,
+    demand_class: str,
+    rate: Literal["plan", "trace"],
+    columns: str | None,
+    time_unit: str | None,
+    clean: tuple[str, ...],
     repair: bool,
     rounds: int,
     refine: bool,
@@ -69,10 +95,14 @@ def command(
     -o writes the plan with these results; nothing is written without it. --repair plans on
     simulated rates, lowers those that still break, and says what keeping the promises costs.
 
+    --trace replays a log with time stamps, prompt and answer tokens and, where it has them, prefix
+    hits, in the formats of `planner workload fit`, against each pool of its class at its busiest.
+
     \b
     Example:
         planner verify reports/enterprise_405b/plan.json -o verified.json -o verified.xlsx
         planner verify reports/enterprise_405b/plan.json --repair -o repaired.json
+        planner verify reports/chat_8b/plan.json --trace requests.csv.gz --rate trace
 
     \b
     Exit status:
@@ -85,9 +115,14 @@ def command(
     import planner
     from planner.files.catalog import load_catalog
     from planner.report.words import promise_text
+    from planner.verification.replays import Ask
 
     rows = load_catalog(catalog)
     paths = checked_outputs(outputs)
+    if trace is None and (demand_class or columns or time_unit or clean):
+        raise click.UsageError("--class, --column-map, --time-unit and --clean belong to --trace")
+    read = _trace(trace, column_map(columns), time_unit, clean)
+    asks = [Ask(one, demand_class, rate) for one in read]
     with progress_line(quiet=quiet) as progress:
         answer = _plan(plan, rows, time_limit_s, refine, progress)
         found = planner.verify(
@@ -95,6 +130,7 @@ def command(
             catalog=rows,
             seed=seed,
             taken_per_node_day=interruptions,
+            replay=asks,
             progress=progress,
         )
         if repair and not found.kept:
@@ -105,6 +141,8 @@ def command(
                 rounds=rounds,
                 time_limit_s=time_limit_s,
                 seed=seed,
+                taken_per_node_day=interruptions,
+                replay=asks,
                 progress=progress,
             )
             found = answer.verification or found
@@ -118,6 +156,17 @@ def command(
     if not found.kept:
         say(promise_text(found))
         raise SystemExit(5)
+
+
+def _trace(
+    path: Path | None, columns: dict[str, str], time_unit: str | None, clean: tuple[str, ...]
+) -> list[Trace]:
+    """The trace, where one is given; read before anything is solved."""
+    if path is None:
+        return []
+    from planner.files.traces import read_trace
+
+    return [read_trace(path, column_map=columns, clean=clean, time_unit=time_unit)]
 
 
 def _plan(

@@ -15,7 +15,6 @@ from planner.report.sheet_fleet import FleetSheet
 from planner.report.sheet_inputs import InputsSheet
 from planner.report.style import CENTS, COUNT, SCIENTIFIC
 from planner.report.traffic_share import served_by_period
-from planner.report.words import broken_count
 from planner.result import Plan
 
 MONEY_USD, MONEY_RATIO, SHARE = 0.01, 1e-12, 1e-6
@@ -196,7 +195,7 @@ def _promises(plan: Plan) -> list[Check]:
         Check(
             name="Promises that break in simulation",
             note=f"loads of {len(found.pools):,} and traces: see sheet Verification",
-            found_value=float(broken_count(found)),
+            found_value=float(found.broken),
             expected_value=0.0,
             style=COUNT,
             at_most=True,

@@ -177,7 +177,8 @@ def _minutes(seconds: float) -> str:
 
 def _trace(row: ReplayedTrace) -> Group:
     """A trace against one pool."""
-    head = Text(f"Trace {row.trace} against {row.demand_class} at {row.site}, {row.period}, ")
+    where = f"{pool_name(row.candidate)} at {row.site}, {row.period}, "
+    head = Text(f"Trace {row.trace} against {where}")
     head.append(f"{row.block}: ").append(row.verdict, STYLES[row.verdict])
     numbers = ("replicas", "req/s", "busiest 5 min", "TTFT ms", "TPOT ms", "late", "busy", "cache")
     table = _new("", (), (*numbers, "evicted", "refused"))
@@ -195,8 +196,8 @@ def _repair(found: Repair) -> Text:
     text = Text("Repair\n", "bold")
     for number, row in enumerate(found.rounds, 1):
         lowered = ", ".join(f"{name} to {share:.1%}" for name, share in row.lowered.items())
-        parts = ["simulated rates"] if row.refined else []
-        parts += [f"rates of {lowered}"] if lowered else []
+        parts = ["simulated rates"]
+        parts += [f"of {lowered}"] if lowered else []
         broke = "every promise holds" if not row.broken else f"{plural(row.broken, 'load')} broke"
         text.append(
             f"  round {number}: {', '.join(parts)}: {row.npv_usd:,.0f} USD, {broke}\n", "default"

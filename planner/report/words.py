@@ -61,13 +61,7 @@ def promise_text(found: Verification) -> str:
     """What simulation says of the promises, in one line."""
     if found.kept:
         return "every promise holds in simulation"
-    return f"promises break in simulation: {plural(broken_count(found), 'load')}"
-
-
-def broken_count(found: Verification) -> int:
-    """Loads and traces whose promise breaks, and classes that are not served whole."""
-    broken = [row.verdict for row in found.pools] + [row.verdict for row in found.traces]
-    return len(found.unserved) + broken.count("broken")
+    return f"promises break in simulation: {plural(found.broken, 'load')}"
 
 
 def verified_text(plan: Plan) -> str:

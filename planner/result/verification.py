@@ -150,9 +150,7 @@ class RepairRound(Record):
     """By candidate, its rates as a share of those first planned with, so far."""
     npv_usd: float
     broken: int
-    """Loads that still broke."""
-    refined: bool
-    """Whether rates of what is used come from simulation."""
+    """Loads and traces that still broke, and classes not served whole."""
 
 
 class Repair(Record):
@@ -196,3 +194,9 @@ class Verification(Record):
     requests: int
     """Simulated requests that were counted."""
     notes: list[str]
+
+    @property
+    def broken(self) -> int:
+        """Loads and traces whose promise breaks, and classes that are not served whole."""
+        found = [row.verdict for row in self.pools] + [row.verdict for row in self.traces]
+        return len(self.unserved) + found.count("broken")

@@ -14,6 +14,7 @@ from planner.schema.catalog import Catalog
 from planner.simulate.pool import Run
 from planner.verification.incidents import Case, cases, simulated
 from planner.verification.loads import OUT, Load, hardest, loads
+from planner.verification.replays import Ask, replayed
 from planner.verification.subjects import nodes, question_of, subjects, unserved
 from planner.verification.trials import WORKERS, Trial, trial
 
@@ -27,6 +28,7 @@ def verify(
     catalog: Catalog | None = None,
     seed: int = 0,
     taken_per_node_day: float = 0.0,
+    replay: Sequence[Ask] = (),
     progress: Progress | None = None,
 ) -> Verification:
     """Simulate every load of a plan, or name the harder one that was simulated.
@@ -37,11 +39,12 @@ def verify(
     seed : of all random numbers.
     taken_per_node_day : how often a node is taken away at random, as spot machines are; 0 is
         never.
+    replay : traces to be tried beside the planned traffic.
     progress : told before every trial.
 
     Raises
     ------
-    ScenarioError : the catalog gives other rates than the plan holds.
+    ScenarioError : the catalog gives other rates than the plan holds; a trace cannot be replayed.
     """
     started = time.perf_counter()
 
@@ -52,6 +55,11 @@ def verify(
     rows, scenario = catalog or load_catalog(), question_of(plan)
     known = subjects(plan, scenario, rows)
     every = loads(plan, nodes(scenario, rows), scenario.limits.availability_target)
+    traces = [
+        row
+        for ask in replay
+        for row in replayed(ask, plan, scenario, every, known, seed=seed, tell=tell)
+    ]
     trials = tried(every, known, seed=seed, tell=tell)
     bad = cases(plan, every, scenario, rows, taken_per_node_day=taken_per_node_day, seed=seed)
     incidents = _simulated(bad, known, seed=seed, tell=tell)
@@ -61,10 +69,13 @@ def verify(
         scenario=scenario.name,
         scenario_sha256=plan.scenario_sha256,
         seed=seed,
-        kept=not short and all(row.verdict != "broken" for row in found),
+        kept=not short
+        and all(row.verdict != "broken" for row in found)
+        and all(row.verdict != "broken" for row in traces),
         pools=found,
         unserved=short,
         incidents=incidents,
+        traces=traces,
         seconds=time.perf_counter() - started,
         requests=sum(row.requests for row in found),
         notes=_notes(plan),

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from planner.report.console_verification import verdicts
 from planner.report.sheet_cover import SHEETS
-from planner.report.words import broken_count, promise_text
+from planner.report.words import promise_text
 from planner.report.workbook import workbook_bytes
 from planner.result import (
     Attained,
@@ -65,7 +65,7 @@ def verification(**more):
         tpot=GOOD, utilization=0.6, kv_mean_frac=0.3, kv_max_frac=0.5, preempted_frac=0.0,
         refused_frac=0.0,
     )  # fmt: skip
-    step = RepairRound(lowered={NAME: 0.93}, npv_usd=110.0, broken=0, refined=True)
+    step = RepairRound(lowered={NAME: 0.93}, npv_usd=110.0, broken=0)
     repair = Repair(npv_before_usd=100.0, npv_after_usd=110.0, rounds=[step], ended="all holds")
     values = {
         "scenario": "s", "scenario_sha256": "0", "seed": 0, "kept": False, "pools": pools,
@@ -88,7 +88,7 @@ def rows_of(sheet):
 
 def test_counts_everything_that_breaks():
     # Two loads, one trace, one class that is not served whole.
-    assert broken_count(verification()) == 4
+    assert verification().broken == 4
     assert promise_text(verification()) == "promises break in simulation: 4 loads"
     assert promise_text(verification(kept=True)) == "every promise holds in simulation"
 
