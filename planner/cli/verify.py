@@ -110,9 +110,10 @@ def command(
         2  the command or a file is wrong
         3  no fleet meets the scenario; the reasons are printed
         5  a promise breaks; the reasons are printed
-        6  stopped before any plan was found
+        6  stopped before any plan was found, or before every promise was tried
     """
     import planner
+    from planner.errors import StoppedError
     from planner.files.catalog import load_catalog
     from planner.report.words import promise_text
     from planner.verification.replays import Ask
@@ -125,14 +126,17 @@ def command(
     asks = [Ask(one, demand_class, rate) for one in read]
     with progress_line(quiet=quiet) as progress:
         answer = _plan(plan, rows, time_limit_s, refine, progress)
-        found = planner.verify(
-            answer,
-            catalog=rows,
-            seed=seed,
-            taken_per_node_day=interruptions,
-            replay=asks,
-            progress=progress,
-        )
+        try:
+            found = planner.verify(
+                answer,
+                catalog=rows,
+                seed=seed,
+                taken_per_node_day=interruptions,
+                replay=asks,
+                progress=progress,
+            )
+        except KeyboardInterrupt:
+            raise StoppedError("stopped before every promise was tried; nothing written") from None
         if repair and not found.kept:
             answer = planner.repair(
                 answer,

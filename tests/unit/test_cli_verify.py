@@ -58,3 +58,16 @@ def test_the_plan_is_written_with_its_verification_only_where_asked(capsys, plan
     assert [row["trace"] for row in said["traces"]] == ["log.csv"]
     assert {row["kind"] for row in said["incidents"]} == {"node_fails", "interruptions"}
     assert plan_file.read_bytes() == before
+
+
+def test_ctrl_c_in_simulation_says_that_nothing_is_written(
+    capsys, monkeypatch, plan_file, tmp_path
+):
+    def stopped(plan, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(planner, "verify", stopped, raising=False)
+    status, _, said = run(capsys, "verify", plan_file, "-o", tmp_path / "out.json")
+    assert status == 6
+    assert "nothing written" in said
+    assert not (tmp_path / "out.json").exists()
