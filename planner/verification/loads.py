@@ -135,7 +135,16 @@ def loads(plan: Plan, nodes: Mapping[tuple[str, str], Node], availability: float
 
 def hardest(some: Sequence[Load]) -> Load:
     """Highest rate a replica, then the smallest pool: none of the others is harder."""
-    return max(some, key=lambda load: (load.rps_each, -min(load.whole, POOL_MAX)))
+    return max(some, key=_hardness)
+
+
+def middle(some: Sequence[Load]) -> Load:
+    """The middle one by hardness: whichever way it turns out, it decides about half of them."""
+    return sorted(some, key=_hardness)[len(some) // 2]
+
+
+def _hardness(load: Load) -> tuple[float, int]:
+    return load.rps_each, -min(load.whole, POOL_MAX)
 
 
 def _conditions(planned: int) -> Iterator[tuple[Condition, int]]:

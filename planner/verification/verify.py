@@ -13,7 +13,7 @@ from planner.result.verification import Verdict
 from planner.schema.catalog import Catalog
 from planner.simulate.pool import Run
 from planner.verification.incidents import Case, cases, simulated
-from planner.verification.loads import OUT, Load, hardest, loads
+from planner.verification.loads import OUT, Load, hardest, loads, middle
 from planner.verification.replays import Ask, replayed
 from planner.verification.subjects import nodes, question_of, subjects, unserved
 from planner.verification.trials import WORKERS, Trial, trial
@@ -89,7 +89,7 @@ def tried(
     seed: int,
     tell: Callable[[str], None] = lambda step: None,
 ) -> list[Trial]:
-    """Trials that decide every load: the hardest first, then what those do not decide."""
+    """Trials that decide every load: the hardest first, then halves of what is undecided."""
     done: list[Trial] = []
 
     def undecided(some: Sequence[Load]) -> list[Load]:
@@ -98,10 +98,18 @@ def tried(
     # Those with nodes out come last: what is kept with all replicas up decides many of them.
     for condition in OUT:
         while left := undecided([load for load in every if load.condition == condition]):
-            load = hardest(left)
+            load = _next(left, done)
             tell(f"simulate {load.demand_class}, {load.name}")
             done.append(trial(subjects[load.candidate], load, seed=seed))
     return done
+
+
+def _next(left: Sequence[Load], done: Sequence[Trial]) -> Load:
+    """The hardest; of a candidate that broke already, the middle one of what is undecided."""
+    top = hardest(left)
+    if any(other.reason and other.load.candidate == top.candidate for other in done):
+        return middle([load for load in left if load.candidate == top.candidate])
+    return top
 
 
 def _simulated(
