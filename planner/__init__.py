@@ -24,6 +24,7 @@ from planner.errors import (
 if TYPE_CHECKING:
     from planner import report
     from planner.pipeline import check, evaluate, solve
+    from planner.repairs import repair
     from planner.result import Plan
     from planner.schema.catalog import Catalog
     from planner.schema.scenario import Scenario
@@ -41,6 +42,7 @@ __all__ = [
     "check",
     "evaluate",
     "load",
+    "repair",
     "report",
     "solve",
     "verify",
@@ -65,6 +67,7 @@ _LAZY = {
     "Scenario": "planner.schema.scenario",
     "check": "planner.pipeline",
     "evaluate": "planner.pipeline",
+    "repair": "planner.repairs",
     "solve": "planner.pipeline",
     "verify": "planner.verification.verify",
 }

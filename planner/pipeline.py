@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from planner.answer.plan import limits_in_use, plan
 from planner.candidates import evaluate as model
 from planner.candidates.assemble import build
 from planner.candidates.case import Case
+from planner.candidates.lower import lowered
 from planner.candidates.offers import offers
 from planner.candidates.table import rows
 from planner.candidates.traffic import traffic
@@ -56,6 +57,7 @@ def solve(
     time_limit_s: float = 300.0,
     refine: bool = True,
     options: bool = False,
+    shares: Mapping[str, float] | None = None,
     progress: Progress | None = None,
 ) -> Plan:
     """Cheapest fleet for a scenario, proven within `gap`.
@@ -69,6 +71,7 @@ def solve(
         simulated before is remembered in the user's cache. False plans on formulas alone.
     options : compare it with all on demand, all reserved, all owned, API only and nothing, each
         solved to 1 % in a second process meanwhile; answers are kept in the user's cache.
+    shares : by candidate, the part of its rates to plan with; all of them where missing.
     progress : told about every step, and the gap while solving.
 
     Raises
@@ -79,6 +82,8 @@ def solve(
     """
     clock = _Clock(progress)
     question = case(scenario, catalog or load_catalog(), clock)
+    if shares:
+        question = lowered(question, shares)
     leaned_on = _LeanedOn()
     if refine:
         question, leaned_on = _prepared(question, clock, time_limit_s)

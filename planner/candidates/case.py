@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from planner.candidates.offers import Offers
 from planner.candidates.table import Table
@@ -20,6 +21,8 @@ class Case:
     offers: Offers
     traffic: Traffic
     table: Table
+    lowered: Mapping[str, float] = field(default_factory=dict)
+    """Share of its rates with which a candidate is planned, by name; all of them where missing."""
 
     def accelerator(self, candidate: int) -> Accelerator:
         """Catalog row behind a position of the table."""

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from planner import problem as seam
 from planner.candidates.case import Axes, Case
 from planner.candidates.offers import COMMITMENTS, assumption, lot_kw
-from planner.candidates.places import Place
 from planner.candidates.quotes import TERM_MONTHS
 from planner.candidates.traffic import Calendar
 from planner.facility import lots_per_rack
@@ -32,8 +31,8 @@ def machines_of(case: Case, axes: Axes) -> seam.Machines:
     rows = [case.catalog.accelerators[name] for name in axes.accelerators]
     racks, lead = _standing(case, axes)
     out = np.array(
-        [[_unavailability(case.catalog, row.gpus_per_node, place) for place in case.offers.places]
-         for row in rows]
+        [[node_out_frac(case.catalog, row.gpus_per_node, on_premises=place.on_premises)
+          for place in case.offers.places] for row in rows]
     ).reshape(racks.shape)  # fmt: skip
     slope, offset = _spares(case, axes, out)
     pairs = [[(g, s) for s in axes.sites] for g in axes.accelerators]
@@ -82,21 +81,20 @@ def _standing(case: Case, axes: Axes) -> tuple[Array, Whole]:
     return racks, lead
 
 
-def _unavailability(catalog: Catalog, node_gpus: int, place: Place) -> float:
+def node_out_frac(catalog: Catalog, node_gpus: int, *, on_premises: bool) -> float:
     """Share of time a node is out: own machines wait for repair, rented ones are replaced."""
 
     def figure(name: str) -> float:
         return assumption(catalog, name).value
 
     replaced_h = figure(REPLACEMENT_H)
-    own = place.on_premises
     return float(
         node_unavailability(
             node_gpus=node_gpus,
             hard_per_gpu_year=figure(HARD_FAILURES),
-            hard_repair_h=figure(HARD_REPAIR_DAYS) * HOURS_PER_DAY if own else replaced_h,
+            hard_repair_h=figure(HARD_REPAIR_DAYS) * HOURS_PER_DAY if on_premises else replaced_h,
             soft_per_gpu_year=figure(SOFT_FAILURES),
-            soft_repair_h=figure(SOFT_REPAIR_H) if own else replaced_h,
+            soft_repair_h=figure(SOFT_REPAIR_H) if on_premises else replaced_h,
         )
     )
 

@@ -19,14 +19,13 @@ from numpy.typing import NDArray
 
 from planner.candidates.case import Case
 from planner.candidates.prune import pruned
-from planner.candidates.subject import Subject, subject_of
+from planner.candidates.subject import Subject, promise_of, subject_of
 from planner.candidates.table import Table
 from planner.files.cache import key_of, remembered
 from planner.perf.pooling import capacity_line
 from planner.schema.demand import Online
 from planner.simulate.pool import Pool
-from planner.simulate.rates import Promise, refined_rate
-from planner.units import MILLI
+from planner.simulate.rates import refined_rate
 
 Array = NDArray[np.float64]
 
@@ -151,6 +150,7 @@ def refined(case: Case, places: Sequence[int], tell: Callable[[str], None]) -> C
         d = table.configurations[i].demand_class
         most = case.scenario.planning.utilization_max * table.stability_rps[i]
         before, rates[i] = table.pool_rps[i, -1], np.minimum(found, most)
+        rates[i] *= case.lowered.get(table.names[i], 1.0)
         alone[i] = rates[i, 0]
         ratio[i] = rates[i, -1] / before if before > 0 else 1.0
         if rates[i, -1] <= 0:
@@ -200,11 +200,7 @@ def _planned(subject: Subject, replicas: int, guess_rps: float) -> float:
     """Rate that a plan takes for one replica of a pool [1/s]."""
     demand = subject.demand
     assert isinstance(demand, Online)
-    slo = demand.slo
-    promise = Promise(
-        max(slo.ttft_ms * MILLI - subject.request_s, 1e-6), slo.ttft_percentile,
-        slo.tpot_ms * MILLI, slo.tpot_percentile,
-    )  # fmt: skip
+    promise = promise_of(subject)
     numbers, asked = subject.numbers, subject.requests
     guess = guess_rps if guess_rps > 0 else 0.1 * subject.stability_rps
 

@@ -10,7 +10,12 @@ from planner.schema.catalog import Catalog
 from planner.schema.demand import Batch, Online
 from planner.schema.scenario import Scenario
 from planner.simulate.arrivals import Requests, requests_of
+from planner.simulate.rates import Promise
 from planner.simulate.state import Numbers, numbers_of
+from planner.units import MILLI
+
+LEAST_TTFT_S = 1e-6
+"""Of a promise that the request's own path already breaks: nothing keeps it."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,16 @@ class Subject:
     request_s: float
     """Part of the time to first token outside the engine."""
     stability_rps: float
+
+
+def promise_of(subject: Subject) -> Promise:
+    """What the engine must keep: the promise of an online class, less the request's own path."""
+    assert isinstance(subject.demand, Online)
+    slo = subject.demand.slo
+    return Promise(
+        max(slo.ttft_ms * MILLI - subject.request_s, LEAST_TTFT_S), slo.ttft_percentile,
+        slo.tpot_ms * MILLI, slo.tpot_percentile,
+    )  # fmt: skip
 
 
 def subject_of(scenario: Scenario, catalog: Catalog, table: Table, i: int) -> Subject:

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 import click
 
 from planner.cli.progress import progress_line
-from planner.cli.shared import catalog_option, json_option, print_json, say, show
+from planner.cli.shared import (
+    catalog_option,
+    json_option,
+    print_json,
+    refine_option,
+    say,
+    show,
+)
 from planner.errors import InfeasibleError, ScenarioError, StoppedError
 
 if TYPE_CHECKING:
@@ -45,7 +52,7 @@ class Given:
 )
 @click.option("--gap", type=GAP, default=0.001, show_default=True, help="Of solves: stop here.")
 @click.option("--time-limit-s", type=SECONDS, default=300.0, show_default=True, help="Of a solve.")
-@click.option("--refine", is_flag=True, help="Of solves: simulate what is used; solve again.")
+@refine_option
 @click.option("--workers", type=WORKERS, help="Solves at once; as many as cores without it.")
 @catalog_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")

@@ -37,6 +37,15 @@ def catalog_option(function: F) -> F:
     )(function)
 
 
+def refine_option(function: F) -> F:
+    """--refine, where a scenario is solved."""
+    return click.option(
+        "--refine/--no-refine",
+        default=True,
+        help="Simulate the rates of what a plan leans on (default), or plan on formulas alone.",
+    )(function)
+
+
 def print_json(value: Any) -> None:
     """JSON on standard output."""
     click.echo(json.dumps(value, indent=2, default=str))

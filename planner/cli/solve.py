@@ -12,6 +12,7 @@ from planner.cli.shared import (
     catalog_option,
     checked_outputs,
     json_option,
+    refine_option,
     say,
     show,
     write_reports,
@@ -27,11 +28,7 @@ SECONDS = click.FloatRange(min=1)
 @click.option("-o", "--out", "outputs", type=OUTPUT, multiple=True, help=REPORT_HELP)
 @click.option("--gap", type=GAP, default=0.001, show_default=True, help="Stop this near optimal.")
 @click.option("--time-limit-s", type=SECONDS, default=300.0, show_default=True, help="Solver time.")
-@click.option(
-    "--refine/--no-refine",
-    default=True,
-    help="Simulate the rates of what a plan leans on (default), or plan on formulas alone.",
-)
+@refine_option
 @click.option(
     "--options/--no-options",
     default=True,

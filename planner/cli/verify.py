@@ -3,23 +3,65 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from planner.cli.progress import progress_line
-from planner.cli.shared import catalog_option, json_option, say, show
+from planner.cli.shared import (
+    catalog_option,
+    checked_outputs,
+    json_option,
+    refine_option,
+    say,
+    show,
+    write_reports,
+)
+from planner.cli.trace_options import (
+    clean_option,
+    column_map,
+    column_map_option,
+    time_unit_option,
+)
 
 if TYPE_CHECKING:
     from planner.cli.progress import Progress
+    from planner.files.traces import Trace
     from planner.result import Plan
     from planner.schema.catalog import Catalog
 
+OUTPUT = click.Path(path_type=Path)
+TRACE = click.Path(exists=True, dir_okay=False, path_type=Path)
 SECONDS = click.FloatRange(min=1)
 
 
 @click.command("verify")
 @click.argument("plan")
+@click.option("-o", "--out", "outputs", type=OUTPUT, multiple=True, help="Plan, .xlsx or .json.")
+@click.option("--trace", type=TRACE, help="A trace of requests to replay as well.")
+@click.option("--class", "demand_class", default="", help="The trace's class, if there are more.")
+@click.option(
+    "--rate",
+    type=click.Choice(["plan", "trace"]),
+    default="plan",
+    show_default=True,
+    help="Scale the trace's time to the planned rate, or replay it as recorded.",
+)
+@column_map_option
+@time_unit_option
+@clean_option
+@click.option("--repair", is_flag=True, help="Lower the rates of what broke and solve again.")
+@click.option(
+    "--rounds", type=click.IntRange(1, 20), default=4, show_default=True, help="Most repairs."
+)
+@refine_option
+@click.option("--all", "every", is_flag=True, help="List every load, not one row for each block.")
+@click.option(
+    "--interruptions",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Times a day that a node is taken away, as spot machines are; adds such an hour.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all random numbers.")
 @click.option("--time-limit-s", type=SECONDS, default=120.0, show_default=True, help="Solver time.")
 @catalog_option
@@ -28,6 +70,18 @@ SECONDS = click.FloatRange(min=1)
 def command(
     *,
     plan: str,
+    outputs: tuple[Path, ...],
+    trace: Path | None,
+    demand_class: str,
+    rate: Literal["plan", "trace"],
+    columns: str | None,
+    time_unit: str | None,
+    clean: tuple[str, ...],
+    repair: bool,
+    rounds: int,
+    refine: bool,
+    every: bool,
+    interruptions: float,
     seed: int,
     time_limit_s: float,
     catalog: Path | None,
@@ -37,39 +91,92 @@ def command(
     """Simulate every promise of PLAN, a plan.json, or of a scenario, which is solved first.
 
     Every pool, period and block is simulated iteration by iteration, or named beside a load at
-    least as hard that was; and again with a node out, where the plan keeps none to spare.
+    least as hard that was; again with as many nodes out as the availability target plans for,
+    which counts, and with one more, which is only reported, as are hours in which a node fails.
+    -o writes the plan with these results; nothing is written without it. --repair plans on
+    simulated rates, lowers those that still break, and says what keeping the promises costs.
+
+    --trace replays a log with time stamps, prompt and answer tokens and, where it has them, prefix
+    hits, in the formats of `planner workload fit`, against each pool of its class at its busiest.
 
     \b
     Example:
-        planner verify reports/enterprise_405b/plan.json
+        planner verify reports/enterprise_405b/plan.json -o verified.json -o verified.xlsx
+        planner verify reports/enterprise_405b/plan.json --repair -o repaired.json
+        planner verify reports/chat_8b/plan.json --trace requests.csv.gz --rate trace
 
     \b
     Exit status:
-        0  every promise holds with all replicas up
+        0  every promise holds, with --repair after it
         2  the command or a file is wrong
         3  no fleet meets the scenario; the reasons are printed
         5  a promise breaks; the reasons are printed
-        6  stopped before any plan was found
+        6  stopped before any plan was found, or before every promise was tried
     """
     import planner
+    from planner.errors import StoppedError
     from planner.files.catalog import load_catalog
+    from planner.report.words import promise_text
+    from planner.verification.replays import Ask
 
     rows = load_catalog(catalog)
+    paths = checked_outputs(outputs)
+    if trace is None and (demand_class or columns or time_unit or clean):
+        raise click.UsageError("--class, --column-map, --time-unit and --clean belong to --trace")
+    read = _trace(trace, column_map(columns), time_unit, clean)
+    asks = [Ask(one, demand_class, rate) for one in read]
     with progress_line(quiet=quiet) as progress:
-        answer = _plan(plan, rows, time_limit_s, progress)
-        found = planner.verify(answer, catalog=rows, seed=seed, progress=progress)
+        answer = _plan(plan, rows, time_limit_s, refine, progress)
+        try:
+            found = planner.verify(
+                answer,
+                catalog=rows,
+                seed=seed,
+                taken_per_node_day=interruptions,
+                replay=asks,
+                progress=progress,
+            )
+        except KeyboardInterrupt:
+            raise StoppedError("stopped before every promise was tried; nothing written") from None
+        if repair and not found.kept:
+            answer = planner.repair(
+                answer,
+                found=found,
+                catalog=rows,
+                rounds=rounds,
+                time_limit_s=time_limit_s,
+                seed=seed,
+                taken_per_node_day=interruptions,
+                replay=asks,
+                progress=progress,
+            )
+            found = answer.verification or found
+    write_reports(answer.model_copy(update={"verification": found}), paths)
     if as_json:
         click.echo(found.model_dump_json(indent=2))
     else:
         from planner.report.console_verification import verdicts
 
-        show(verdicts(found))
+        show(verdicts(found, every=every))
     if not found.kept:
-        say("a promise breaks")
+        say(promise_text(found))
         raise SystemExit(5)
 
 
-def _plan(name: str, rows: Catalog, time_limit_s: float, progress: Progress | None) -> Plan:
+def _trace(
+    path: Path | None, columns: dict[str, str], time_unit: str | None, clean: tuple[str, ...]
+) -> list[Trace]:
+    """The trace, where one is given; read before anything is solved."""
+    if path is None:
+        return []
+    from planner.files.traces import read_trace
+
+    return [read_trace(path, column_map=columns, clean=clean, time_unit=time_unit)]
+
+
+def _plan(
+    name: str, rows: Catalog, time_limit_s: float, refine: bool, progress: Progress | None
+) -> Plan:
     """A plan file, or the plan of a scenario."""
     import planner
     from planner.files.plan_json import is_plan, read_plan
@@ -77,4 +184,6 @@ def _plan(name: str, rows: Catalog, time_limit_s: float, progress: Progress | No
     if is_plan(Path(name)):
         return read_plan(Path(name))
     question = planner.load(name, catalog=rows)
-    return planner.solve(question, catalog=rows, time_limit_s=time_limit_s, progress=progress)
+    return planner.solve(
+        question, catalog=rows, time_limit_s=time_limit_s, refine=refine, progress=progress
+    )

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from planner.cli.shared import catalog_option, json_option, print_json, say
-from planner.files.trace_rules import CLEAN_RULES, ROLES, TIME_UNITS
+from planner.cli.trace_options import (
+    clean_option,
+    column_map,
+    column_map_option,
+    time_unit_option,
+)
 
 if TYPE_CHECKING:
     from planner.files.trace_fit import Fit
@@ -38,19 +43,10 @@ def command() -> None:
 )
 @click.option("--name", default="chat", show_default=True, help="Name of the demand class.")
 @click.option("--model", default="llama-3.1-8b", show_default=True, help="Model of the catalog.")
-@click.option("--column-map", "columns", help=f"ROLE=COLUMN,... with the roles {', '.join(ROLES)}.")
+@column_map_option
 @click.option("--timezone", help="Clock of the hours, as Europe/Berlin; default: the stamps'.")
-@click.option(
-    "--time-unit",
-    type=click.Choice(list(TIME_UNITS)),
-    help="Of numeric stamps; default: by their size.",
-)
-@click.option(
-    "--clean",
-    type=click.Choice(list(CLEAN_RULES)),
-    multiple=True,
-    help="What may be dropped or moved; nothing is without it.",
-)
+@time_unit_option
+@clean_option
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="File for the demand block.")
 @click.option("--scenario", type=click.Path(path_type=Path), help="Write a whole scenario here.")
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
@@ -97,7 +93,7 @@ def fit(
     context = _context(model, catalog)
     read = read_trace(
         trace,
-        column_map=_column_map(columns),
+        column_map=column_map(columns),
         timezone=_known_zone(timezone),
         clean=clean,
         time_unit=time_unit,
@@ -143,17 +139,6 @@ def _context(model: str, folder: Path | None) -> float:
     if model not in models:
         raise CatalogError("--model", [f"no model {model!r}; {meant(model, models)}"])
     return float(models[model].max_context)
-
-
-def _column_map(text: str | None) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for part in (text or "").split(",") if text else []:
-        role, sign, column = (word.strip() for word in part.partition("="))
-        if not sign or not column or role not in ROLES:
-            known = ", ".join(ROLES)
-            raise click.BadParameter(f"--column-map: {part!r}: write ROLE=COLUMN; roles: {known}")
-        found[role] = column
-    return found
 
 
 def _known_zone(name: str | None) -> str | None:

@@ -82,6 +82,7 @@ def checks(parts: Parts) -> list[Check]:
         *_served(parts),
         *_carried(parts),
         *_optimality(parts.plan),
+        *_promises(parts.plan),
     ]
 
 
@@ -210,3 +211,20 @@ def _optimality(plan: Plan) -> list[Check]:
             )
         )
     return found
+
+
+def _promises(plan: Plan) -> list[Check]:
+    """Where simulation tried them."""
+    found = plan.verification
+    if found is None:
+        return []
+    return [
+        Check(
+            name="Promises that break in simulation",
+            note=f"loads of {len(found.pools):,} and traces: see sheet Verification",
+            found_value=float(found.broken),
+            expected_value=0.0,
+            style=COUNT,
+            at_most=True,
+        )
+    ]

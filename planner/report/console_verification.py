@@ -2,49 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from planner.report.words import plural
-from planner.result import Attained, TestedPool, Verification
+from planner.report.words import INCIDENTS, plural, pool_name, promise_text
+from planner.result import Attained, Incident, Repair, ReplayedTrace, TestedPool, Verification
 
 STYLES = {"kept": "green", "broken": "bold red", "exposed": "yellow"}
+BEYOND = "Breaks only with more nodes out than the availability target plans for"
+MINUTE_S = 60.0
 
 
-def verdicts(found: Verification) -> RenderableType:
-    """Headline, what was simulated, what breaks, what to know."""
+def verdicts(found: Verification, *, every: bool = False) -> RenderableType:
+    """Headline, what was simulated, every block, what breaks, bad hours, what to know.
+
+    Parameters
+    ----------
+    every : list each load; else one row for the loads of a pool in a block.
+    """
     parts: list[RenderableType] = [_headline(found)]
     candidates = dict.fromkeys(row.candidate for row in found.pools if row.requests)
-    parts += [_table(name, found.pools) for name in candidates]
+    parts += [_simulated(name, found.pools) for name in candidates]
+    parts.append(_listing(found.pools) if every else _blocks(found.pools))
+    parts += [_trace(row) for row in found.traces]
     parts += _listed(found, "broken", "Broken promises")
-    parts += _listed(found, "exposed", "Breaks only while a node is out and none is spare")
+    if found.unserved:
+        parts.append(Text("\n".join(found.unserved) + "\n", STYLES["broken"]))
+    parts += _listed(found, "exposed", BEYOND)
+    if found.incidents:
+        parts.append(_incidents(found.incidents))
+    if found.repair is not None:
+        parts.append(_repair(found.repair))
     parts.append(Text("\n".join(f"- {note}" for note in found.notes)))
     return Group(*parts)
 
 
 def _headline(found: Verification) -> Text:
     own = sum(row.requests > 0 for row in found.pools)
-    said, style = ("every promise holds", "kept") if found.kept else ("a promise breaks", "broken")
-    text = Text(f"{found.scenario}: {said} in simulation\n", STYLES[style])
+    text = Text(f"{found.scenario}: {promise_text(found)}\n", _style(found.kept))
     text.append(
-        f"{plural(len(found.pools), 'load')} (pool, period, block): {own} simulated, which "
-        f"decide the others; {found.requests:,} requests, {found.seconds:.0f} s\n",
+        f"{plural(len(found.pools), 'load')} (pool, period, block, nodes out): {own} simulated, "
+        f"which decide the others; {found.requests:,} requests, {found.seconds:.0f} s\n",
         "default",
     )
     return text
 
 
-def _table(candidate: str, pools: Sequence[TestedPool]) -> Table:
-    """Loads of one candidate that were simulated."""
-    table = Table(title=candidate, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    for heading in ("where, when", "verdict"):
+def _style(kept: bool) -> str:
+    return STYLES["kept" if kept else "broken"]
+
+
+def _new(title: str, texts: Iterable[str], numbers: Iterable[str]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for heading in texts:
         table.add_column(heading, overflow="fold")
-    for heading in ("replicas", "req/s each", "of limit", "TTFT ms", "TPOT ms", "cache", "evicted"):
+    for heading in numbers:
         table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _simulated(candidate: str, pools: Sequence[TestedPool]) -> Table:
+    """Loads of one candidate that were simulated."""
+    numbers = (
+        "replicas", "req/s each", "of limit", "TTFT ms", "TPOT ms", "late", "cache", "evicted",
+    )  # fmt: skip
+    table = _new(candidate, ("simulated", "verdict"), numbers)
     for row in pools:
         if row.candidate == candidate and row.requests:
             table.add_row(*_cells(row))
@@ -52,21 +78,137 @@ def _table(candidate: str, pools: Sequence[TestedPool]) -> Table:
 
 
 def _cells(row: TestedPool) -> list[Text]:
-    node_out = ", node out" if row.condition == "node_out" else ""
     sized = f"{row.replicas:,.4g}"
     if row.replicas_simulated < int(row.replicas):
         sized += f" (as {row.replicas_simulated})"
     return [
-        Text(f"{row.site}, {row.period}, {row.block}{node_out}"),
+        Text(_where(row)),
         Text(row.verdict, STYLES[row.verdict]),
         Text(sized),
         Text(f"{row.rps_per_replica:.4g}"),
         Text(_share(row.utilization)),
         Text(_attained(row.ttft)),
         Text(_attained(row.tpot)),
+        Text(_late(row.ttft, row.tpot)),
         Text(_share(row.kv_mean_frac)),
         Text(_share(row.preempted_frac)),
     ]
+
+
+def _where(row: TestedPool) -> str:
+    out = f", {plural(row.nodes_out, 'node')} out" if row.nodes_out else ""
+    return f"{row.site}, {row.period}, {row.block}{out}"
+
+
+def _blocks(pools: Sequence[TestedPool]) -> Table:
+    """A row for each pool and block: its hardest period, and the worst verdict by nodes out."""
+    table = _new(
+        "Every block, in its hardest period",
+        ("class on accelerator, site, block", "all nodes up", "out as planned", "one more out"),
+        ("periods", "req/s each", "of limit"),
+    )
+    groups: dict[tuple[str, str, str], list[TestedPool]] = {}
+    for row in pools:
+        groups.setdefault((pool_name(row.candidate), row.site, row.block), []).append(row)
+    for (name, site, block), rows in groups.items():
+        normal = [row for row in rows if row.condition == "normal"]
+        top = max(normal, key=lambda row: row.rps_per_replica)
+        table.add_row(
+            Text(f"{name}, {site}, {block}"),
+            *(_worst(rows, condition) for condition in ("normal", "spares_out", "one_more_out")),
+            Text(str(len(normal))),
+            Text(f"{top.rps_per_replica:.4g}"),
+            Text(_share(top.utilization)),
+        )
+    return table
+
+
+def _worst(rows: Sequence[TestedPool], condition: str) -> Text:
+    found = {row.verdict for row in rows if row.condition == condition}
+    verdict = next((name for name in ("broken", "exposed", "kept") if name in found), "")
+    return Text(verdict or "no spares", STYLES.get(verdict, "dim"))
+
+
+def _listing(pools: Sequence[TestedPool]) -> Table:
+    """Every load."""
+    table = _new(
+        "Every load", ("class", "where, when", "verdict", "decided by"),
+        ("replicas", "req/s each", "of limit"),
+    )  # fmt: skip
+    for row in pools:
+        table.add_row(
+            Text(row.demand_class),
+            Text(_where(row)),
+            Text(row.verdict, STYLES[row.verdict]),
+            Text(row.decided_by or "simulated" if row.replicas else row.reason),
+            Text(f"{row.replicas:,.4g}"),
+            Text(f"{row.rps_per_replica:.4g}"),
+            Text(_share(row.utilization)),
+        )
+    return table
+
+
+def _incidents(rows: Sequence[Incident]) -> Table:
+    """Hours with failures."""
+    table = _new(
+        "An hour at the peak in which replicas are missing (no part of the verdict)",
+        ("class on accelerator, site", "what", "back after"),
+        ("out", "of", "late", "promised", "worst 5 min", "over after"),
+    )
+    for row in rows:
+        over = "not in the hour" if row.recovered_s is None else _minutes(row.recovered_s)
+        table.add_row(
+            Text(f"{pool_name(row.candidate)}, {row.site}"),
+            Text(INCIDENTS[row.kind]),
+            Text(f"{_minutes(row.back_s)}: {row.back_by}"),
+            Text(str(row.replicas_out)),
+            Text(str(row.replicas)),
+            Text(f"{row.late_frac:.1%}", STYLES["kept" if row.within_promise else "exposed"]),
+            Text(f"{row.promised_late_frac:.1%}"),
+            Text(f"{row.worst_frac:.1%}"),
+            Text(over),
+        )
+    return table
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / MINUTE_S:,.0f} min"
+
+
+def _trace(row: ReplayedTrace) -> Group:
+    """A trace against one pool."""
+    where = f"{pool_name(row.candidate)} at {row.site}, {row.period}, "
+    head = Text(f"Trace {row.trace} against {where}")
+    head.append(f"{row.block}: ").append(row.verdict, STYLES[row.verdict])
+    numbers = ("replicas", "req/s", "busiest 5 min", "TTFT ms", "TPOT ms", "late", "busy", "cache")
+    table = _new("", (), (*numbers, "evicted", "refused"))
+    table.add_row(
+        f"{row.replicas:,}", f"{row.mean_rps:.4g}", f"{row.peak_rps:.4g}", _attained(row.ttft),
+        _attained(row.tpot), _late(row.ttft, row.tpot), _share(row.utilization),
+        _share(row.kv_mean_frac), _share(row.preempted_frac), _share(row.refused_frac),
+    )  # fmt: skip
+    more = f"{row.requests:,} requests over {row.seconds / MINUTE_S:,.0f} min; {row.rate_note}"
+    return Group(head, table, Text(f"{row.reason}; {more}\n" if row.reason else f"{more}\n"))
+
+
+def _repair(found: Repair) -> Text:
+    """What was lowered, and what it cost."""
+    text = Text("Repair\n", "bold")
+    for number, row in enumerate(found.rounds, 1):
+        lowered = ", ".join(f"{name} to {share:.1%}" for name, share in row.lowered.items())
+        parts = ["simulated rates"]
+        parts += [f"of {lowered}"] if lowered else []
+        broke = "every promise holds" if not row.broken else f"{plural(row.broken, 'load')} broke"
+        text.append(
+            f"  round {number}: {', '.join(parts)}: {row.npv_usd:,.0f} USD, {broke}\n", "default"
+        )
+    text.append(f"  {found.ended}; ", "default")
+    text.append(
+        f"it costs {found.cost_usd:+,.0f} USD ({found.cost_frac:+.2%}): "
+        f"{found.npv_before_usd:,.0f} before, {found.npv_after_usd:,.0f} after\n",
+        "default",
+    )
+    return text
 
 
 def _attained(found: Attained | None) -> str:
@@ -74,6 +216,11 @@ def _attained(found: Attained | None) -> str:
         return "-"
     sign = "<=" if found.value_ms <= found.target_ms else ">"
     return f"{found.value_ms:,.4g} {sign} {found.target_ms:,.4g}"
+
+
+def _late(ttft: Attained | None, tpot: Attained | None) -> str:
+    known = [found.late_frac for found in (ttft, tpot) if found is not None]
+    return f"{max(known):.1%}" if known else "-"
 
 
 def _share(value: float | None) -> str:
@@ -90,6 +237,7 @@ def _listed(found: Verification, verdict: str, title: str) -> list[RenderableTyp
     lines = []
     for (demand_class, site, reason), rows in groups.items():
         more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
-        when = f"{rows[0].period}, {rows[0].block}{more}"
+        out = f" with {plural(rows[0].nodes_out, 'node')} out" if rows[0].nodes_out else ""
+        when = f"{rows[0].period}, {rows[0].block}{more}{out}"
         lines.append(f"  {demand_class}, {site}, {when}: {reason}")
     return [Text(f"{title}\n", STYLES[verdict]).append("\n".join(lines) + "\n", "default")]

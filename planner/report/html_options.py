@@ -26,7 +26,7 @@ from planner.report.ledger_view import Array, View
 from planner.report.option_figures import OptionFigures, option_figures
 from planner.report.sensitivity import DISCOUNT, Exposure, break_even, exposure
 from planner.report.sheet_metrics import use_of
-from planner.report.sheet_options import STATES, compared, said
+from planner.report.sheet_options import STATES, said
 from planner.report.sheet_sensitivity import exposures
 from planner.result import Plan
 from planner.units import MONTHS_PER_YEAR
@@ -57,7 +57,7 @@ def options(plan: Plan, money: Money) -> Section | None:
     ]
     words = [Row([row.title, said(plan, row)]) for row in plan.options]
     what = [Column("Option"), Column("What it needs, or why it cannot", wide=True)]
-    names = [row.name for row in compared(plan)]
+    names = [row.name for row in plan.options if row.has_money and row.status != "nothing"]
     blocks: list[Block] = [
         Table(f"Options on equal service, {money.unit}", columns, rows, note=_FOOT),
         Plots(_charts([figures[name] for name in names], money)),

@@ -7,7 +7,7 @@ from openpyxl.worksheet.hyperlink import Hyperlink
 from planner.report.page import Book, Page
 from planner.report.sheet_checks import AS_SOLVED, GOOD_FLAG, ChecksSheet, mark_flag
 from planner.report.style import COUNT, NAVY
-from planner.report.words import gap_text
+from planner.report.words import gap_text, verified_text
 from planner.result import Plan
 
 SHEETS = {
@@ -19,6 +19,7 @@ SHEETS = {
     "Fleet": "Machines, replicas and traffic by period, as solved",
     "Sizing trail": "Thirteen steps from traffic to cost, class by class",
     "Latency": "Latency against throughput, with the promise and the planned point",
+    "Verification": "Every promise in simulation, load by load, and hours with failures",
     "Costs": "The ledger by month: quantities, prices, cash",
     "Cash": "Cash by category and month, present value",
     "Annual": "Cash by fiscal year",
@@ -28,7 +29,7 @@ SHEETS = {
     "Sources": "Where each figure comes from, and how old it is",
     "Checks": "What must hold, rolled up to one flag",
 }
-"""Sheets in the order in which they stand, and what each holds."""
+"""Sheets in the order in which they stand, and what each holds; Verification where there is one."""
 
 _COLOURS = (
     ("input", "input: change it and all costs follow"),
@@ -56,6 +57,7 @@ def write_cover(book: Book, plan: Plan, checks: ChecksSheet) -> None:
         ("Question", str(scenario.get("description", "")).strip()),
         ("Horizon", f"{plan.periods[0].label} to {plan.periods[-1].label}"),
         ("Result", gap_text(plan)),
+        ("Promises", verified_text(plan)),
         ("Solved", f"{plan.created_at} by inference-fleet-planner {plan.tool_version}"),
         ("Scenario SHA-256", plan.scenario_sha256),
     )

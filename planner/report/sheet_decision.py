@@ -25,7 +25,7 @@ from planner.report.sheet_latency import TPOT, TTFT, latency_at, latency_chart
 from planner.report.sheet_options import options_chart
 from planner.report.sheet_sensitivity import tornado
 from planner.report.style import CENTS, COUNT, LOOKS, NAVY
-from planner.report.words import asks, gap_text, machine, quality_of_data
+from planner.report.words import asks, gap_text, machine, promise_text, quality_of_data
 from planner.result import LatencyCurve, Plan
 
 LABEL, UNIT, FIRST = 1, 2, 3
@@ -107,10 +107,11 @@ def _title(writer: _Decision, checks: ChecksSheet) -> None:
     page.put(1, LABEL, str(plan.scenario.get("title", plan.scenario.get("name", "Plan"))), "title")
     page.sheet.row_dimensions[1].height = 26
     first, last = plan.periods[0], plan.periods[-1]
+    said = f"; {promise_text(plan.verification)}" if plan.verification is not None else ""
     page.put(
         2, LABEL,
         f"Fleet decision {first.label} to {last.label}, {gap_text(plan)}; "
-        f"solved {plan.created_at[:10]}",
+        f"solved {plan.created_at[:10]}{said}",
         "subtitle",
     )  # fmt: skip
     page.formula(3, LABEL, f"={checks.flag}", checks.flag_text, "label bold")

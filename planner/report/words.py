@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.result import ApiRow, FleetRow, Plan
+from planner.result import ApiRow, FleetRow, Plan, Verification
 
 OPTIONS = {
     "owned": "owned",
@@ -12,6 +12,12 @@ OPTIONS = {
     "reserved_1y": "reserved 1 year",
     "reserved_3y": "reserved 3 years",
     "on_demand": "on demand",
+}
+NODES_OUT = {"normal": "", "spares_out": "as planned for", "one_more_out": "one too many"}
+INCIDENTS = {
+    "node_fails": "a node fails",
+    "replicas_start": "replicas still start",
+    "interruptions": "nodes are taken",
 }
 _LEAST_GAP = 0.0001
 """Nothing is said to be nearer than this: two digits of a percent."""
@@ -39,6 +45,32 @@ def gap_text(plan: Plan) -> str:
         return "not optimized for these inputs"
     reached = f"within {max(plan.gap_frac, _LEAST_GAP):.2%} of the cheapest possible"
     return reached if plan.status == "optimal" else f"stopped early, {reached}"
+
+
+def pool_name(candidate: str) -> str:
+    """Class and accelerator of a candidate's name, which begins class/model/accelerator.
+
+    Examples
+    --------
+    >>> pool_name("chat/llama-3.1-8b/l40s/fp8+kv-fp8/vllm/tp1/chunked")
+    'chat on l40s'
+    """
+    words = candidate.split("/")
+    return f"{words[0]} on {words[2]}" if len(words) > 2 else candidate
+
+
+def promise_text(found: Verification) -> str:
+    """What simulation says of the promises, in one line."""
+    if found.kept:
+        return "every promise holds in simulation"
+    return f"promises break in simulation: {plural(found.broken, 'load')}"
+
+
+def verified_text(plan: Plan) -> str:
+    """The same of a plan, or that it was not simulated."""
+    if plan.verification is None:
+        return "not simulated: planner verify tries every promise"
+    return promise_text(plan.verification)
 
 
 def asks(plan: Plan) -> list[str]:

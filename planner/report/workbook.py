@@ -25,6 +25,7 @@ from planner.report.sheet_options import write_options
 from planner.report.sheet_scenarios import write_scenarios
 from planner.report.sheet_sensitivity import write_sensitivity
 from planner.report.sheet_tables import write_candidates, write_sources, write_trail
+from planner.report.sheet_verification import write_verification
 from planner.result import Plan
 
 FUNCTIONS = frozenset(
@@ -51,6 +52,7 @@ def workbook_bytes(plan: Plan) -> bytes:
     write_decision(book, parts, checks)
     write_trail(book, plan)
     write_latency(book, plan)
+    write_verification(book, plan)
     write_candidates(book, plan)
     write_sources(book, plan)
     write_cover(book, plan, checks)

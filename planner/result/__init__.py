@@ -5,7 +5,6 @@ from planner.result.fleet import ApiRow, FleetRow
 from planner.result.options import OptionRow, OptionStatus
 from planner.result.plan import (
     PLAN_VERSION,
-    Attained,
     AuditLine,
     BindingLimit,
     Block,
@@ -20,12 +19,19 @@ from planner.result.plan import (
     PoolRow,
     SizingTrail,
     SourceRow,
-    TestedPool,
     TrailItem,
     TrailStep,
-    Verification,
 )
 from planner.result.record import Record
+from planner.result.verification import (
+    Attained,
+    Incident,
+    Repair,
+    RepairRound,
+    ReplayedTrace,
+    TestedPool,
+    Verification,
+)
 
 __all__ = [
     "PLAN_VERSION",
@@ -40,6 +46,7 @@ __all__ = [
     "ClassCost",
     "ClassTraffic",
     "FleetRow",
+    "Incident",
     "LatencyCurve",
     "LatencyPoint",
     "LedgerInput",
@@ -49,6 +56,9 @@ __all__ = [
     "Plan",
     "PoolRow",
     "Record",
+    "Repair",
+    "RepairRound",
+    "ReplayedTrace",
     "SizingTrail",
     "SourceRow",
     "TestedPool",

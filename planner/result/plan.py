@@ -14,6 +14,7 @@ from planner.result.bands import BandCosts
 from planner.result.fleet import ApiRow, FleetRow
 from planner.result.options import OptionRow
 from planner.result.record import Record
+from planner.result.verification import Verification
 
 PLAN_VERSION = 1
 
@@ -318,6 +319,8 @@ class Plan(Record):
     sources: list[SourceRow]
     notes: list[str]
     """Solved, but you should know."""
+    verification: Verification | None = None
+    """What simulation says of the promises; None where it was not asked."""
     band_costs: BandCosts | None = None
     """What the performance model's error costs, where options were asked for."""
     options: list[OptionRow] = Field(default_factory=list)
@@ -336,70 +339,3 @@ class Plan(Record):
             apis=self.apis,
             ledger_quantities=self.ledger_quantities,
         )
-
-
-class Attained(Record):
-    """A latency percentile in simulation, beside its promise."""
-
-    percentile: float
-    target_ms: float
-    value_ms: float
-    low_ms: float
-    """Confidence interval of 95 % over independent runs."""
-    high_ms: float
-
-
-class TestedPool(Record):
-    """One pool under one load, simulated, or named as easier than one that was."""
-
-    candidate: str
-    """CandidateRow.id"""
-    demand_class: str
-    site: str
-    period: str
-    block: str
-    condition: Literal["normal", "node_out"]
-    """All replicas up, or those of one node down and none to take over."""
-    replicas: float
-    """Active in the plan; less those of a node where one is out."""
-    rps_per_replica: float
-    verdict: Literal["kept", "broken", "exposed"]
-    """exposed: breaks only while a node is out for which the plan keeps no spare."""
-    reason: str = ""
-    """What breaks, and by how much."""
-    decided_by: str = ""
-    """Simulated load of the same candidate that is at least as hard (rate a replica no lower,
-    pool no larger) and kept, or no harder and broken; empty where this load was simulated."""
-    replicas_simulated: int = 0
-    """At most the plan's: a larger pool at the same rate a replica is never worse."""
-    requests: int = 0
-    """Counted, over all runs."""
-    ttft: Attained | None = None
-    tpot: Attained | None = None
-    throughput_rps: float | None = None
-    """Of a batch class: most that one replica finishes."""
-    utilization: float | None = None
-    """Rate over the rate at which the queue would grow without end."""
-    kv_mean_frac: float | None = None
-    """Cache in use, mean over busy time."""
-    kv_max_frac: float | None = None
-    preempted_frac: float | None = None
-    """Pre-emptions a request."""
-    refused_frac: float | None = None
-    """Requests that the cache cannot hold to their end; they count as late."""
-
-
-class Verification(Record):
-    """What simulation says of a plan's promises."""
-
-    scenario: str
-    scenario_sha256: str
-    seed: int
-    kept: bool
-    """Every promise holds with all replicas up."""
-    pools: list[TestedPool]
-    seconds: float
-    """Wall time."""
-    requests: int
-    """Simulated requests that were counted."""
-    notes: list[str]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 
@@ -19,7 +20,7 @@ Whole = NDArray[np.int64]
 
 WARM_FRAC, WARM_FILLS = 0.15, 4
 """Requests before any is counted: at least this share of those counted, and so many times those
-that fill the pool."""
+in flight in the mean."""
 COOL_FRAC, COOL_FILLS = 0.05, 1
 """Requests after the last that is counted, so that it too meets traffic."""
 PATIENCE_TOKENS = 16_384
@@ -115,7 +116,8 @@ def simulate(
     if not (rate_rps > 0 and arrival_cv > 0 and pool.replicas > 0 and min(count, batches) > 0):
         raise ValueError("rate, CV, replicas, count and batches must be positive")
     seeds = np.random.SeedSequence(seed).generate_state(batches, np.uint64).tolist()
-    cuts = _cuts(pool, count)
+    flying = in_flight(pool.numbers, requests, rate_rps / pool.replicas)
+    cuts = _cuts(count, pool.replicas * flying)
 
     def batch(own: int) -> Run:
         pieces = stream(
@@ -137,15 +139,46 @@ def joined(runs: Sequence[Run]) -> Run:
     )
 
 
-def _cuts(pool: Pool, count: int) -> tuple[int, int, int]:
+def in_flight(numbers: Numbers, requests: Requests, rate_rps: float) -> int:
+    r"""Sequences that one replica decodes at a rate, in the mean, by Little's law.
+
+    .. math:: n = \frac{\lambda E[O] (o + W)}{1 - \lambda C}
+
+    o + W is a step with nothing but weights to read, C the work that a request adds to steps: its
+    tokens, its sequence in every step, its context in prefill and in decode. At most the
+    sequences that the engine runs.
+    """
+    prompt, answer = requests.prompts.astype(float), requests.answers.astype(float)
+    fresh = prompt - requests.hits
+    work = (
+        numbers.prefill_step_s
+        + numbers.token_s * float((fresh + answer).mean())
+        + numbers.sequence_s * float(answer.mean())
+        + numbers.kv_token_s * float((answer * (prompt + answer / 2)).mean())
+        + numbers.prefill_context_s * float((fresh * (prompt - fresh / 2)).mean())
+    )
+    left = 1.0 - rate_rps * work
+    if not left > 0:
+        return numbers.sequences_max
+    step_s = numbers.overhead_s + numbers.weights_s
+    mean = rate_rps * float(answer.mean()) * step_s / left
+    return min(math.ceil(mean), numbers.sequences_max)
+
+
+def _cuts(count: int, full: int) -> tuple[int, int, int]:
     """First request counted, first no longer counted, end."""
-    full = pool.replicas * pool.numbers.sequences_max
     warm = max(int(WARM_FRAC * count), WARM_FILLS * full)
     cool = max(int(COOL_FRAC * count), COOL_FILLS * full)
     return warm, warm + count, warm + count + cool
 
 
-def replay(pool: Pool, pieces: Iterable[Piece], *, counted: tuple[int, int]) -> Run:
+def replay(
+    pool: Pool,
+    pieces: Iterable[Piece],
+    *,
+    counted: tuple[int, int],
+    watch: Callable[[World], None] | None = None,
+) -> Run:
     """One batch of given requests, from an idle pool to an idle pool.
 
     Parameters
@@ -153,6 +186,7 @@ def replay(pool: Pool, pieces: Iterable[Piece], *, counted: tuple[int, int]) -> 
     pieces : consecutive requests; one at least starts with number counted[0].
     counted : number of the first request that is counted, and of the first that no longer is;
         no piece reaches across either.
+    watch : shown the pool after every piece, and when it is idle again.
 
     Raises
     ------
@@ -174,10 +208,14 @@ def replay(pool: Pool, pieces: Iterable[Piece], *, counted: tuple[int, int]) -> 
         arrived += piece.times_s.size
         if counts:
             marks["end"] = _used(world, until)
+        if watch is not None:
+            watch(world)
         clock = until
     if not marks:
         raise ValueError(f"no request from {counted[0]} to {counted[1]}: nothing is counted")
     drain(world, pool.numbers)
+    if watch is not None:
+        watch(world)
     found = {
         "ttft": world.ttft,
         "tpot": world.tpot,

@@ -60,6 +60,33 @@ def quantile(counts: Whole, percentile: float) -> float:
     return LEAST_S * math.exp((at - 1 + within) / BINS_PER_E)
 
 
+def share_above(counts: Whole, seconds: float) -> float:
+    """Share of the requests that take longer; of those in the bin of `seconds`, by its place there.
+
+    nan of none.
+
+    Examples
+    --------
+    One request of three lies above 1 s: the one refused.
+
+    >>> table = np.zeros(BINS + 2, np.int64)
+    >>> table[bin_of(0.1)], table[-1] = 2, 1
+    >>> round(share_above(table, 1.0), 6)
+    0.333333
+    """
+    total = int(counts.sum())
+    if total == 0:
+        return math.nan
+    if seconds <= LEAST_S:
+        return 1.0 - float(counts[0]) / total
+    at = bin_of(seconds)
+    if at > BINS:
+        return float(counts[-1]) / total
+    within = BINS_PER_E * math.log(seconds / LEAST_S) - (at - 1)
+    below = float(counts[:at].sum()) + within * float(counts[at])
+    return 1.0 - below / total
+
+
 def mean(counts: Whole) -> float:
     """Mean time, each request at the middle of its bin [s]; inf where one was refused."""
     total = int(counts.sum())

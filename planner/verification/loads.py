@@ -7,12 +7,13 @@ in a pool no larger: work-aware balancing of more replicas never waits longer.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from planner.candidates.assemble import packed_gpus
+from planner.reliability import spares
 from planner.result import CandidateRow, Plan, PoolRow
-from planner.schema.catalog import Catalog
+from planner.result.verification import Condition
 
 SOME = 1e-9
 """Shares and rates below this are solver noise."""
@@ -20,7 +21,17 @@ SLACK = 1e-6
 """Rounding of whole replicas, and of rates that are meant to be equal."""
 POOL_MAX = 32
 """Replicas simulated of a larger pool, at the same rate a replica."""
-Condition = Literal["normal", "node_out"]
+OUT = {"normal": "", "spares_out": "out as planned for", "one_more_out": "one more out"}
+"""What a condition is called."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """What fails at once, of one accelerator at one site."""
+
+    gpus: int
+    out_frac: float
+    """Share of time in which one is out."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,11 @@ class Load:
     """Active, less those that are down."""
     rps_each: float
     """Rate of one replica."""
+    nodes_out: int = 0
+    node_replicas: int = 0
+    """Replicas that one node takes with it."""
+    idle_nodes: int = 0
+    """Whole nodes that stand idle beside the pool."""
 
     @property
     def whole(self) -> int:
@@ -51,7 +67,8 @@ class Load:
     @property
     def name(self) -> str:
         """Where and when, for a reader."""
-        out = ", a node out" if self.condition == "node_out" else ""
+        nodes = f"{self.nodes_out} node{'s' if self.nodes_out != 1 else ''}"
+        out = f", {nodes} {OUT[self.condition]}" if self.nodes_out else ""
         return f"{self.site}, {self.period}, {self.block}{out}"
 
     def no_harder_than(self, other: Load) -> bool:
@@ -63,10 +80,27 @@ class Load:
         )
 
 
-def loads(plan: Plan, catalog: Catalog) -> list[Load]:
-    """Every load of the plan, and beside it that with a node out where replicas fall with it.
+@dataclass(frozen=True)
+class _Room:
+    """Machines of one accelerator at one site at one time, and what they host; accelerators."""
+
+    held: float
+    firm: float
+    """Of them held over the whole period: bought or committed."""
+    used: float
+    whole: float
+    """Used where every replica is a whole one."""
+
+
+def loads(plan: Plan, nodes: Mapping[tuple[str, str], Node], availability: float) -> list[Load]:
+    """Every load of the plan with all nodes up, with those out that are planned for, and one more.
 
     Pools on rates that a user measured have no step times to simulate, and no load here.
+
+    Parameters
+    ----------
+    nodes : by accelerator and site.
+    availability : share of time for which the plan keeps spare nodes.
     """
     rows = {row.id: row for row in plan.candidates}
     found = []
@@ -74,22 +108,61 @@ def loads(plan: Plan, catalog: Catalog) -> list[Load]:
         row = rows[pool.candidate]
         if row.rate_stated:
             continue
-        node_gpus = catalog.accelerators[row.accelerator].gpus_per_node
+        node = nodes[row.accelerator, pool.site]
+        lot_gpus = _lot_gpus(plan, row.accelerator, pool.site)
+        gpus = packed_gpus(row.gpus, lot_gpus)
+        blocks = range(len(plan.blocks))
+        rooms = [
+            [_room(plan, rows, pool, lot_gpus, (t, b)) for b in blocks]
+            for t in range(len(plan.periods))
+        ]
         for t, b, rate in _rates(plan, pool, row):
-            replicas, idle = _replicas(plan, rows, pool, (t, b))
+            replicas, idle = _replicas(pool.replicas[t][b], rooms[t][b])
             load = Load(
                 pool.candidate, row.demand_class, pool.site, plan.periods[t].label,
-                plan.blocks[b].label, "normal", replicas, rate / replicas,
+                plan.blocks[b].label, "normal", replicas,
+                rate / replicas if replicas else math.inf,
+                node_replicas=math.ceil(node.gpus / gpus - SLACK),
+                idle_nodes=math.floor(idle / node.gpus + SLACK),
             )  # fmt: skip
             found.append(load)
-            if node_gpus - idle > SLACK:
-                found.append(_node_out(load, math.ceil((node_gpus - idle) / row.gpus - SLACK)))
+            planned = _planned_out(rooms[t], node, availability)
+            for condition, out in _conditions(planned):
+                lost = max(math.ceil((out * node.gpus - idle) / gpus - SLACK), 0)
+                found.append(_with_out(load, rate, lost, condition, out))
     return found
 
 
 def hardest(some: Sequence[Load]) -> Load:
     """Highest rate a replica, then the smallest pool: none of the others is harder."""
-    return max(some, key=lambda load: (load.rps_each, -min(load.whole, POOL_MAX)))
+    return max(some, key=_hardness)
+
+
+def middle(some: Sequence[Load]) -> Load:
+    """The middle one by hardness: whichever way it turns out, it decides about half of them."""
+    return sorted(some, key=_hardness)[len(some) // 2]
+
+
+def _hardness(load: Load) -> tuple[float, int]:
+    return load.rps_each, -min(load.whole, POOL_MAX)
+
+
+def _conditions(planned: int) -> Iterator[tuple[Condition, int]]:
+    """Conditions beside the normal one, with the nodes that are out."""
+    if planned:
+        yield "spares_out", planned
+    yield "one_more_out", planned + 1
+
+
+def _planned_out(rooms: Sequence[_Room], node: Node, availability: float) -> int:
+    """Nodes that may be out at once while the availability target still holds.
+
+    Spares are kept for the nodes that must be up in the period's busiest block, less what is
+    rented by the hour: a provider replaces that.
+    """
+    most = max(room.used - (room.held - room.firm) for room in rooms)
+    needed = max(math.ceil(most / node.gpus - SLACK), 0)
+    return int(spares(needed, node.out_frac, availability))
 
 
 def _rates(plan: Plan, pool: PoolRow, row: CandidateRow) -> Iterator[tuple[int, int, float]]:
@@ -103,40 +176,55 @@ def _rates(plan: Plan, pool: PoolRow, row: CandidateRow) -> Iterator[tuple[int, 
                 yield t, b, rate
 
 
-def _node_out(load: Load, lost: int) -> Load:
+def _with_out(load: Load, rate: float, lost: int, condition: Condition, nodes_out: int) -> Load:
     """The same traffic on the replicas that are left."""
     left = load.replicas - lost
-    total = load.replicas * load.rps_each
-    return Load(
-        load.candidate, load.demand_class, load.site, load.period, load.block, "node_out",
-        max(left, 0.0), total / left if left >= 1 else math.inf,
-    )  # fmt: skip
+    return replace(
+        load,
+        condition=condition,
+        nodes_out=nodes_out,
+        replicas=max(left, 0.0),
+        rps_each=load.rps_each if not lost else rate / left if left >= 1 else math.inf,
+    )
 
 
-def _replicas(
-    plan: Plan, rows: dict[str, CandidateRow], pool: PoolRow, at: tuple[int, int]
-) -> tuple[float, float]:
+def _lot_gpus(plan: Plan, accelerator: str, site: str) -> int:
+    return next(
+        row.lot_gpus for row in plan.fleet if (row.accelerator, row.site) == (accelerator, site)
+    )
+
+
+def _room(
+    plan: Plan, rows: dict[str, CandidateRow], pool: PoolRow, lot_gpus: int, at: tuple[int, int]
+) -> _Room:
+    t, b = at
+    accelerator = rows[pool.candidate].accelerator
+    mine = [f for f in plan.fleet if (f.site, f.accelerator) == (pool.site, accelerator)]
+    by_option = [(f.option, f.lots_by_block[t][b] * f.lot_gpus) for f in mine]
+    beside = [
+        (p.replicas[t][b], packed_gpus(rows[p.candidate].gpus, lot_gpus))
+        for p in plan.pools
+        if p.site == pool.site and rows[p.candidate].accelerator == accelerator
+    ]
+    return _Room(
+        held=sum(gpus for _, gpus in by_option),
+        firm=sum(gpus for option, gpus in by_option if option != "on_demand"),
+        used=sum(replicas * gpus for replicas, gpus in beside),
+        whole=sum(math.ceil(replicas - SLACK) * gpus for replicas, gpus in beside),
+    )
+
+
+def _replicas(planned: float, room: _Room) -> tuple[float, float]:
     """Replicas of a pool at a time, and accelerators that then stand idle beside it.
 
     The plan counts parts of replicas away from the peak, where machines stand idle: they are
     whole where the idle ones suffice for all pools on these machines. Else a part of a replica
-    is a whole one for a part of the block.
+    is a whole one for a part of the block. Where machines are too few, every pool goes short by
+    the same share.
     """
-    t, b = at
-    accelerator = rows[pool.candidate].accelerator
-    held = sum(
-        f.lots_by_block[t][b] * f.lot_gpus
-        for f in plan.fleet
-        if f.site == pool.site and f.accelerator == accelerator
-    )
-    beside = [
-        (p.replicas[t][b], rows[p.candidate].gpus)
-        for p in plan.pools
-        if p.site == pool.site and rows[p.candidate].accelerator == accelerator
-    ]
-    used = sum(replicas * gpus for replicas, gpus in beside)
-    whole = sum(math.ceil(replicas - SLACK) * gpus for replicas, gpus in beside)
-    mine = pool.replicas[t][b]
-    if whole <= held + SLACK:
-        return max(math.ceil(mine - SLACK), 1.0), held - whole
-    return max(mine, 1.0), held - used
+    if room.whole <= room.held * (1 + SLACK):
+        return max(math.ceil(planned - SLACK), 1.0), room.held - room.whole
+    if room.used <= room.held * (1 + SLACK):
+        return max(planned, 1.0), room.held - room.used
+    left = planned * room.held / room.used
+    return (left if left >= 1 - SLACK else 0.0), 0.0

@@ -6,13 +6,18 @@ import math
 import os
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from planner.candidates.subject import Subject
 from planner.result import Attained
 from planner.schema.demand import Batch, Online, Slo
 from planner.simulate.pool import Pool, Run, joined, simulate
-from planner.simulate.statistics import Estimate
+from planner.simulate.statistics import Estimate, share_above
 from planner.units import MILLI
 from planner.verification.loads import POOL_MAX, Load
+
+Whole = NDArray[np.int64]
 
 COUNT_LEAST, COUNT_EACH = 20_000, 600
 """Requests counted in a batch: at least, and for each replica."""
@@ -89,29 +94,51 @@ def _latency(subject: Subject, demand: Online, load: Load, replicas: int, seed: 
         )
         runs.append(more)
         run = joined(runs)
-        attained = _attained(run, slo, subject.request_s)
-        if not any(a is not None and a.low_ms <= a.target_ms <= a.high_ms for a in attained):
+        found = attained(run, slo, subject.request_s)
+        if not any(a is not None and a.low_ms <= a.target_ms <= a.high_ms for a in found):
             break
-    return Trial(load, _broken(*attained), replicas, run, None, *attained)
+    return Trial(load, broken(*found), replicas, run, None, *found)
 
 
-def _attained(run: Run, slo: Slo, request_s: float) -> tuple[Attained, Attained | None]:
-    ttft = run.ttft_s(slo.ttft_percentile)
-    tpot = run.tpot_s(slo.tpot_percentile)
+def attained(run: Run, slo: Slo, request_s: float) -> tuple[Attained, Attained | None]:
+    """Time to first token and per token at the promised percentiles, beside their targets."""
+    ttft, tpot = run.ttft_s(slo.ttft_percentile), run.tpot_s(slo.tpot_percentile)
+    late = late_fracs(run.ttft, run.tpot, slo, request_s)
+    first = _figure(ttft, request_s, slo.ttft_percentile, slo.ttft_ms, late[0])
+    if math.isnan(tpot.value):
+        return first, None
+    return first, _figure(tpot, 0.0, slo.tpot_percentile, slo.tpot_ms, late[1])
+
+
+def late_fracs(ttft: Whole, tpot: Whole, slo: Slo, request_s: float) -> tuple[float, float]:
+    """Shares of requests whose first token, and whose others, come later than promised.
+
+    Parameters
+    ----------
+    ttft, tpot : (batches, bins) counts of requests by time.
+    """
     return (
-        _figure(ttft, request_s, slo.ttft_percentile, slo.ttft_ms),
-        None if math.isnan(tpot.value) else _figure(tpot, 0.0, slo.tpot_percentile, slo.tpot_ms),
+        share_above(ttft.sum(axis=0), slo.ttft_ms * MILLI - request_s),
+        share_above(tpot.sum(axis=0), slo.tpot_ms * MILLI),
     )
 
 
-def _figure(found: Estimate, more_s: float, percentile: float, target_ms: float) -> Attained:
+def _figure(
+    found: Estimate, more_s: float, percentile: float, target_ms: float, late_frac: float
+) -> Attained:
     value, low, high = ((x + more_s) / MILLI for x in (found.value, found.low, found.high))
     return Attained(
-        percentile=percentile, target_ms=target_ms, value_ms=value, low_ms=low, high_ms=high
+        percentile=percentile,
+        target_ms=target_ms,
+        value_ms=value,
+        low_ms=low,
+        high_ms=high,
+        late_frac=late_frac,
     )
 
 
-def _broken(ttft: Attained, tpot: Attained | None) -> str:
+def broken(ttft: Attained, tpot: Attained | None) -> str:
+    """What comes later than promised, and by how much; empty where nothing does."""
     late = [
         f"{name} p{found.percentile * 100:g} {_ms(found.value_ms)} ms "
         f"({_ms(found.low_ms)} to {_ms(found.high_ms)}), promised {_ms(found.target_ms)}"

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
-from typing import Literal
+from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-
-from planner.candidates.evaluate import evaluate
-from planner.candidates.subject import Subject, subject_of
-from planner.candidates.table import Table
-from planner.candidates.traffic import traffic
-from planner.errors import ScenarioError
+from planner.candidates.subject import Subject
 from planner.files.catalog import load_catalog
-from planner.result import Plan, TestedPool, Verification
+from planner.result import Incident, Plan, TestedPool, Verification
+from planner.result.verification import Verdict
 from planner.schema.catalog import Catalog
-from planner.schema.scenario import Scenario
 from planner.simulate.pool import Run
-from planner.verification.loads import Load, hardest, loads
-from planner.verification.trials import Trial, trial
+from planner.verification.incidents import Case, cases, simulated
+from planner.verification.loads import OUT, Load, hardest, loads, middle
+from planner.verification.replays import Ask, replayed
+from planner.verification.subjects import nodes, question_of, subjects, unserved
+from planner.verification.trials import WORKERS, Trial, trial
 
 Progress = Callable[[str, float, "float | None"], None]
 """what is simulated, seconds since the start, no gap"""
-Verdict = Literal["kept", "broken", "exposed"]
-SAME_REL = 1e-6
-"""A rate that differs by more was computed from other figures."""
 
 
 def verify(
@@ -34,6 +27,8 @@ def verify(
     *,
     catalog: Catalog | None = None,
     seed: int = 0,
+    taken_per_node_day: float = 0.0,
+    replay: Sequence[Ask] = (),
     progress: Progress | None = None,
 ) -> Verification:
     """Simulate every load of a plan, or name the harder one that was simulated.
@@ -42,54 +37,49 @@ def verify(
     ----------
     catalog : rows the plan was made with; the packaged ones if not given.
     seed : of all random numbers.
+    taken_per_node_day : how often a node is taken away at random, as spot machines are; 0 is
+        never.
+    replay : traces to be tried beside the planned traffic.
     progress : told before every trial.
 
     Raises
     ------
-    ScenarioError : the catalog gives other rates than the plan holds.
+    ScenarioError : the catalog gives other rates than the plan holds; a trace cannot be replayed.
     """
     started = time.perf_counter()
-    rows = catalog or load_catalog()
-    subjects = _subjects(plan, rows)
-    every = loads(plan, rows)
-    trials = tried(every, subjects, seed=seed, progress=progress)
-    found = [_verdict(load, trials, subjects[load.candidate]) for load in every]
+
+    def tell(step: str) -> None:
+        if progress is not None:
+            progress(step, time.perf_counter() - started, None)
+
+    rows, scenario = catalog or load_catalog(), question_of(plan)
+    known = subjects(plan, scenario, rows)
+    every = loads(plan, nodes(scenario, rows), scenario.limits.availability_target)
+    traces = [
+        row
+        for ask in replay
+        for row in replayed(ask, plan, scenario, every, known, seed=seed, tell=tell)
+    ]
+    trials = tried(every, known, seed=seed, tell=tell)
+    bad = cases(plan, every, scenario, rows, taken_per_node_day=taken_per_node_day, seed=seed)
+    incidents = _simulated(bad, known, seed=seed, tell=tell)
+    found = [_verdict(load, trials, known[load.candidate]) for load in every]
+    short = unserved(plan)
     return Verification(
-        scenario=str(plan.scenario["name"]),
+        scenario=scenario.name,
         scenario_sha256=plan.scenario_sha256,
         seed=seed,
-        kept=all(row.verdict != "broken" for row in found),
+        kept=not short
+        and all(row.verdict != "broken" for row in found)
+        and all(row.verdict != "broken" for row in traces),
         pools=found,
+        unserved=short,
+        incidents=incidents,
+        traces=traces,
         seconds=time.perf_counter() - started,
         requests=sum(row.requests for row in found),
         notes=_notes(plan),
     )
-
-
-def _subjects(plan: Plan, catalog: Catalog) -> dict[str, Subject]:
-    """Used candidates with the numbers that the plan was made from."""
-    scenario = Scenario.model_validate_json(json.dumps(plan.scenario), strict=True)
-    load = traffic(scenario, catalog)
-    table = evaluate(scenario, catalog, load)
-    place = {name: i for i, name in enumerate(table.names)}
-    measured = {row.id for row in plan.candidates if row.rate_stated}
-    used = {pool.candidate for pool in plan.pools} - measured
-    _same_figures(plan, table, place, used)
-    return {name: subject_of(scenario, catalog, table, place[name]) for name in sorted(used)}
-
-
-def _same_figures(plan: Plan, table: Table, place: dict[str, int], used: set[str]) -> None:
-    """Refuse other figures: the stability limit follows from all of a replica's numbers."""
-    planned = {row.id: row.stability_rps for row in plan.candidates if row.id in used}
-    problems = []
-    for name in sorted(used):
-        now = float(table.stability_rps[place[name]]) if name in place else np.nan
-        then = planned.get(name)
-        if then is None or not np.isclose(now, then, rtol=SAME_REL, atol=0.0):
-            problems.append(f"{name}: planned with a limit of {then} requests/s, now {now:.6g}")
-    if problems:
-        where = str(plan.scenario["name"])
-        raise ScenarioError(where, [*problems, "solve it again, or give its --catalog"])
 
 
 def tried(
@@ -97,24 +87,43 @@ def tried(
     subjects: dict[str, Subject],
     *,
     seed: int,
-    progress: Progress | None = None,
+    tell: Callable[[str], None] = lambda step: None,
 ) -> list[Trial]:
-    """Trials that decide every load: the hardest first, then what those do not decide."""
-    started = time.perf_counter()
+    """Trials that decide every load: the hardest first, then halves of what is undecided."""
     done: list[Trial] = []
 
     def undecided(some: Sequence[Load]) -> list[Load]:
         return [load for load in some if not any(_decides(other, load) for other in done)]
 
-    # Those with a node out come last: what is kept with all replicas up decides many of them.
-    for condition in ("normal", "node_out"):
+    # Those with nodes out come last: what is kept with all replicas up decides many of them.
+    for condition in OUT:
         while left := undecided([load for load in every if load.condition == condition]):
-            load = hardest(left)
-            if progress is not None:
-                now = f"simulate {load.demand_class}, {load.name}"
-                progress(now, time.perf_counter() - started, None)
+            load = _next(left, done)
+            tell(f"simulate {load.demand_class}, {load.name}")
             done.append(trial(subjects[load.candidate], load, seed=seed))
     return done
+
+
+def _next(left: Sequence[Load], done: Sequence[Trial]) -> Load:
+    """The hardest; of a candidate that broke already, the middle one of what is undecided."""
+    top = hardest(left)
+    if any(other.reason and other.load.candidate == top.candidate for other in done):
+        return middle([load for load in left if load.candidate == top.candidate])
+    return top
+
+
+def _simulated(
+    bad: Sequence[Case], known: dict[str, Subject], *, seed: int, tell: Callable[[str], None]
+) -> list[Incident]:
+    """Bad hours side by side, in the order asked."""
+
+    def one(case: Case) -> Incident:
+        return simulated(case, known[case.load.candidate], seed=seed)
+
+    if bad:
+        tell(f"simulate {len(bad)} hours with failures")
+    with ThreadPoolExecutor(max_workers=WORKERS) as threads:
+        return list(threads.map(one, bad))
 
 
 def _decides(done: Trial, load: Load) -> bool:
@@ -134,7 +143,7 @@ def _verdict(load: Load, trials: list[Trial], subject: Subject) -> TestedPool:
 
 
 def _row(load: Load, done: Trial, subject: Subject, *, simulated: bool) -> TestedPool:
-    broken: Verdict = "broken" if load.condition == "normal" else "exposed"
+    broken: Verdict = "exposed" if load.condition == "one_more_out" else "broken"
     row = TestedPool(
         candidate=load.candidate,
         demand_class=load.demand_class,
@@ -142,6 +151,7 @@ def _row(load: Load, done: Trial, subject: Subject, *, simulated: bool) -> Teste
         period=load.period,
         block=load.block,
         condition=load.condition,
+        nodes_out=load.nodes_out,
         replicas=load.replicas,
         rps_per_replica=load.rps_each,
         verdict=broken if done.reason else "kept",

@@ -7,10 +7,11 @@ import pytest
 
 from planner.perf.replica import Replica
 from planner.simulate.arrivals import Piece, requests_of, stream
-from planner.simulate.pool import Outage, Pool, joined, replay, simulate
+from planner.simulate.pool import Outage, Pool, in_flight, joined, replay, simulate
 from planner.simulate.routing import Routing
 from planner.simulate.state import Numbers, numbers_of
 from planner.simulate.statistics import BINS, bin_of, estimate, mean, quantile
+from planner.simulate.timeline import drawn, timeline
 
 MEAN = 1000
 """Tokens of a mean prompt where the replica is a plain server: its service takes 1 s."""
@@ -311,3 +312,38 @@ def test_refuses_nonsense():
         requests_of([0], [1])
     with pytest.raises(ValueError, match="prefix_hit_frac"):
         requests_of([1], [1], prefix_hit_frac=1.0)
+
+
+def test_sequences_in_flight_by_hand():
+    # 100 + 100 tokens of 0.1 ms are 0.02 s of work; 10 a second leave 0.8 of the time. Decode of
+    # 100 steps of 0.02 s, 10 a second: 20 sequences, stretched by 1 / 0.8.
+    numbers = Numbers(0.01, 0.0, 0.01, 1e-4, 0.0, 0.0, 0.0, 512, 64, 10**6)
+    requests = requests_of(np.array([100.0]), np.array([100.0]))
+    assert in_flight(numbers, requests, 10.0) == 25
+    assert in_flight(numbers, requests, 49.0) == 64
+    assert in_flight(numbers, requests, math.inf) == 64
+
+
+def test_windows_hold_what_came_in_them():
+    # One prompt a second of 0.5 s on a plain server that is down from 2.2 s to 4 s: the step begun
+    # at 2.1 completes; what came at 3.1 and 4.1 ends at 4.5 and 5.
+    piece = given([0.1, 1.1, 2.1, 3.1, 4.1], [500] * 5, [1] * 5)
+    pool = Pool(SERVER, outages=(Outage(2.2, 0, 4.0),))
+    found = timeline(pool, piece, window_s=1.0)
+    assert found.starts_s.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert found.ttft.sum(axis=1).tolist() == [0, 1, 1, 1, 2]
+    assert times_of(found.ttft.sum(axis=0)) == by_hand(0.5, 0.5, 0.5, 0.9, 1.4)
+    assert times_of(found.ttft[-1]) == by_hand(0.9, 1.4)
+    late = timeline(pool, piece, window_s=1.0, counted_from_s=3.0)
+    assert times_of(late.run.ttft[0]) == by_hand(0.9, 1.4)
+
+
+def test_a_stretch_of_a_stream_has_its_rate():
+    one = drawn(CHAT, rate_rps=50.0, arrival_cv=1.0, seconds=400.0, replicas=3, seed=5, start_s=9.0)
+    assert 9.0 <= one.times_s[0] <= one.times_s[-1] <= 409.0
+    assert np.all(np.diff(one.times_s) >= 0)
+    # Poisson: 20,000 with a standard deviation of 141.
+    assert len(one.times_s) == pytest.approx(20_000, abs=5 * 141)
+    assert set(one.homes.tolist()) == {0, 1, 2}
+    with pytest.raises(ValueError, match="no request"):
+        drawn(CHAT, rate_rps=1e-9, arrival_cv=1.0, seconds=1.0, replicas=1, seed=5)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,10 +11,14 @@ import pytest
 import planner
 from planner.candidates.subject import Subject
 from planner.errors import ScenarioError
+from planner.files.catalog import load_catalog
 from planner.schema.demand import Batch, Lengths, Online, Slo
 from planner.simulate.arrivals import requests_of
+from planner.simulate.pool import Outage
 from planner.simulate.state import Numbers
-from planner.verification.loads import Load, hardest, loads
+from planner.verification.incidents import WARM_S, Case, cases, simulated
+from planner.verification.loads import Load, Node, hardest, loads
+from planner.verification.subjects import unserved
 from planner.verification.trials import trial
 from planner.verification.verify import tried
 
@@ -46,6 +51,25 @@ def load(replicas, rps_each, *, candidate="c", condition="normal", period="2027"
     return Load(candidate, "chat", "hq", period, "day", condition, replicas, rps_each)
 
 
+NODES = {("g", "hq"): Node(8, 0.01)}
+
+
+def small_plan(replicas, *, lots, rps):
+    """One pool of replicas of 2 accelerators on nodes of 8, in one period and block."""
+    row = SimpleNamespace(id="c", accelerator="g", gpus=2, demand_class="chat", rate_stated=False)
+    pool = SimpleNamespace(candidate="c", site="hq", replicas=[[replicas]], served_frac=[[1.0]])
+    fleet = SimpleNamespace(
+        option="owned", site="hq", accelerator="g", lot_gpus=8, lots_by_block=[[lots]]
+    )
+    demand = SimpleNamespace(name="chat", kind="online", peak_rps=[[rps]], mean_rps=[[1.0]])
+    plan = SimpleNamespace(
+        candidates=[row], pools=[pool], fleet=[fleet], apis=[], demand=[demand],
+        periods=[SimpleNamespace(label="2027")],
+        blocks=[SimpleNamespace(label="day", day="weekday", hours=[10.0])],
+    )  # fmt: skip
+    return plan, pool, fleet
+
+
 def test_a_lower_rate_in_a_larger_pool_is_no_harder():
     assert load(5, 0.5).no_harder_than(load(4, 0.6))
     assert load(4, 0.6).no_harder_than(load(4, 0.6, period="2028"))
@@ -65,26 +89,51 @@ def test_hardest_of_several():
 def test_a_node_out_takes_what_idle_accelerators_do_not_cover():
     # Two nodes of 8 and replicas of 2: 7 serve, 2 accelerators idle. A node out leaves 8 of 14
     # used: 3 replicas fall, 4 carry 7 x 0.6 = 4.2 requests/s, 1.05 each.
-    row = SimpleNamespace(id="c", accelerator="g", gpus=2, demand_class="chat", rate_stated=False)
-    pool = SimpleNamespace(candidate="c", site="hq", replicas=[[7.0]], served_frac=[[1.0]])
-    fleet = SimpleNamespace(site="hq", accelerator="g", lot_gpus=8, lots_by_block=[[2.0]])
-    demand = SimpleNamespace(name="chat", kind="online", peak_rps=[[4.2]], mean_rps=[[1.0]])
-    plan = SimpleNamespace(
-        candidates=[row], pools=[pool], fleet=[fleet], demand=[demand],
-        periods=[SimpleNamespace(label="2027")], blocks=[SimpleNamespace(label="day")],
-    )  # fmt: skip
-    catalog = SimpleNamespace(accelerators={"g": SimpleNamespace(gpus_per_node=8)})
-    normal, out = loads(plan, catalog)
+    plan, pool, fleet = small_plan(7.0, lots=2.0, rps=4.2)
+    normal, out = loads(plan, NODES, 0.9)
     assert (normal.replicas, normal.rps_each) == (7.0, pytest.approx(0.6))
-    assert (out.condition, out.replicas) == ("node_out", 4.0)
+    assert (out.condition, out.nodes_out, out.replicas) == ("one_more_out", 1, 4.0)
     assert out.rps_each == pytest.approx(1.05)
-    fleet.lots_by_block = [[3.0]]
-    assert [load.condition for load in loads(plan, catalog)] == ["normal"]
     # A part of a replica is whole where machines stand idle, and else for a part of the block.
     pool.replicas = [[6.4]]
-    assert loads(plan, catalog)[0].replicas == 7.0
+    assert loads(plan, NODES, 0.9)[0].replicas == 7.0
     fleet.lots_by_block = [[13.5 / 8]]
-    assert loads(plan, catalog)[0].replicas == 6.4
+    assert loads(plan, NODES, 0.9)[0].replicas == 6.4
+
+
+def test_nodes_out_as_the_availability_target_plans_for():
+    # Two nodes needed, each out 1 % of the time: P(more than 0 of 2 out) = 1.99 %, more than 1
+    # of 3: 0.0298 %. A target of 99.9 % takes one spare: with it out nothing falls.
+    plan, _, fleet = small_plan(7.0, lots=3.0, rps=4.2)
+    normal, planned, more = loads(plan, NODES, 0.999)
+    assert (normal.idle_nodes, normal.node_replicas) == (1, 4)
+    assert (planned.condition, planned.nodes_out, planned.replicas) == ("spares_out", 1, 7.0)
+    assert planned.rps_each == normal.rps_each
+    # 24 - 16 = 8 accelerators carry 4 replicas.
+    assert (more.condition, more.nodes_out, more.replicas) == ("one_more_out", 2, 4.0)
+    # Bought without the spare, the same failure takes replicas.
+    fleet.lots_by_block = [[2.0]]
+    assert loads(plan, NODES, 0.999)[1].replicas == 4.0
+    # Rented by the hour nothing is kept spare: the provider replaces it.
+    fleet.option = "on_demand"
+    assert [load.condition for load in loads(plan, NODES, 0.999)] == ["normal", "one_more_out"]
+
+
+def test_too_few_machines_shrink_every_pool_alike():
+    # Seven replicas of 2 want 14 accelerators; 0.85 of two nodes are 13.6.
+    plan, _, _ = small_plan(7.0, lots=1.7, rps=4.2)
+    load = loads(plan, NODES, 0.9)[0]
+    assert load.replicas == pytest.approx(6.8)
+    assert load.rps_each == pytest.approx(4.2 / 6.8)
+
+
+def test_traffic_that_nothing_serves():
+    plan, pool, _ = small_plan(7.0, lots=2.0, rps=4.2)
+    assert unserved(plan) == []
+    pool.served_frac = [[0.85]]
+    assert unserved(plan) == ["chat: nothing serves 15.00% of it in 2027, day"]
+    plan.apis = [SimpleNamespace(demand_class="chat", served_frac=[[0.15]])]
+    assert unserved(plan) == []
 
 
 def test_promise_kept_and_broken_by_a_margin():
@@ -104,7 +153,7 @@ def test_time_outside_the_engine_counts():
 
 
 def test_nothing_left_breaks_without_simulation():
-    found = trial(subject(online(4000)), load(0, math.inf, condition="node_out"), seed=1)
+    found = trial(subject(online(4000)), load(0, math.inf, condition="one_more_out"), seed=1)
     assert (found.reason, found.run) == ("no replica is left", None)
 
 
@@ -120,9 +169,9 @@ def test_trials_decide_every_load_and_no_more_than_needed():
     easy = [load(1, 0.2, period=str(i)) for i in range(5)]
     broken = [load(1, 0.9), load(1, 0.95)]
     found = tried([*easy, *broken], {"c": subject(online(3600))}, seed=0)
-    # 0.95 breaks, 0.9 is tried for itself and breaks, of the easy ones the first is tried.
+    # 0.95 breaks; of the six left the middle one is easy, holds and decides the easy ones; 0.9.
     assert [(x.load.rps_each, bool(x.reason)) for x in found] == [
-        (0.95, True), (0.9, True), (0.2, False),
+        (0.95, True), (0.2, False), (0.9, True),
     ]  # fmt: skip
 
 
@@ -145,3 +194,69 @@ def test_verified_plan_of_a_packaged_scenario():
     with pytest.raises(ScenarioError, match="solve it again"):
         planner.verify(plan.model_copy(update={"candidates": rows}))
     assert json.loads(found.model_dump_json())["kept"] == found.kept
+
+
+def down_for(back_s, *, replicas=4, out=1, rate=0.5):
+    """The plain server above; `out` replicas are missing from the start of the hour."""
+    outages = tuple(Outage(WARM_S, j, WARM_S + back_s) for j in range(out))
+    one = load(replicas, rate)
+    return Case(
+        "node_fails", one, replicas, rate * replicas, outages, out, back_s, "an idle node starts"
+    )
+
+
+def test_an_hour_in_which_everything_is_down_for_ten_minutes():
+    # One server at 5/s of 0.05 s each (load 0.25), down for 600 s: the backlog of 150 s drains at
+    # 0.75 of the time, in 200 s; all that come before it is below 4 s (4 / 0.75 s earlier) are
+    # late: 794.7 s of 3600.
+    quick = subject(online(4000), prompts=(50,))
+    found = simulated(down_for(600.0, replicas=1, rate=5.0), quick, seed=1)
+    assert found.late_frac == pytest.approx(794.7 / 3600, rel=0.05)
+    assert found.promised_late_frac == pytest.approx(0.05)
+    assert not found.within_promise
+    assert found.worst_frac == 1.0
+    # Windows of a minute, spans of five: the last late one ends within five minutes of 800 s.
+    assert found.recovered_s is not None
+    assert 740 <= found.recovered_s <= 1200
+
+
+def test_an_hour_with_one_of_many_out_goes_unnoticed():
+    found = simulated(down_for(600.0, replicas=8, rate=0.3), subject(online(4000)), seed=1)
+    assert found.within_promise
+    assert found.recovered_s == 0.0
+
+
+def world(*, option, replicas=((2.0, 4.0),), lots=((1.0, 1.0),)):
+    plan, pool, fleet = small_plan(4.0, lots=1.0, rps=2.0)
+    plan.blocks = [plan.blocks[0], SimpleNamespace(label="peak", day="weekday", hours=[2.0])]
+    plan.demand[0].peak_rps = [[1.0, 2.0]]
+    pool.served_frac, pool.replicas = [[1.0, 1.0]], replicas
+    fleet.option, fleet.lots_by_block = option, lots
+    scenario = SimpleNamespace(
+        sites=[SimpleNamespace(name="hq", kind="cloud" if option == "on_demand" else "owned")],
+        demand=[online(4000)],
+    )
+    return plan, scenario
+
+
+def test_which_hours_are_tried():
+    rows = load_catalog()
+    plan, scenario = world(option="owned", lots=((2.0, 2.0),))
+    (fails,) = cases(plan, loads(plan, NODES, 0.9), scenario, rows)
+    # Two nodes of 8, one idle, which starts in the catalog's 300 s. At equal rates a replica the
+    # smaller pool, two replicas of 2 on one node, is the harder.
+    assert (fails.replicas_out, fails.back_s, fails.back_by) == (2, 300.0, "an idle node starts")
+    # Rented by the hour, two replicas in the quieter block: the other two start with the peak.
+    plan, scenario = world(option="on_demand", lots=((0.5, 1.0),))
+    fails, starts = cases(plan, loads(plan, NODES, 0.9), scenario, rows)
+    assert (fails.back_s, fails.back_by) == (900.0, "the provider replaces it")
+    assert (starts.kind, starts.replicas, starts.replicas_out) == ("replicas_start", 4, 2)
+    assert starts.rps_before == pytest.approx(1.0)
+    # 480 a node and day are 20 an hour, most while the one node is gone; each takes both replicas.
+    every = loads(plan, NODES, 0.9)
+    *_, taken = cases(plan, every, scenario, rows, taken_per_node_day=480.0, seed=3)
+    assert taken.kind == "interruptions"
+    assert taken.replicas_out == 2
+    assert len(taken.outages) % 2 == 0
+    starts_s = sorted({outage.start_s for outage in taken.outages})
+    assert all(b - a >= 900.0 for a, b in pairwise(starts_s))

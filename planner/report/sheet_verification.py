@@ -1,0 +1,204 @@
+"""Sheet Verification: every promise in simulation, load by load, and hours with failures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from openpyxl.utils import get_column_letter
+
+from planner.report.page import Book, Page
+from planner.report.style import CENTS, COUNT, PERCENT, TEAL, TENTHS, TEXT
+from planner.report.words import INCIDENTS, NODES_OUT, pool_name, promise_text
+from planner.result import Attained, Plan, ReplayedTrace, TestedPool, Verification
+
+COLUMNS: tuple[tuple[str, float, str], ...] = (
+    ("Class on accelerator", 24, TEXT),
+    ("Site", 10, TEXT),
+    ("Period", 10, TEXT),
+    ("Block", 22, TEXT),
+    ("Nodes out", 20, TEXT),
+    ("Verdict", 10, TEXT),
+    ("Replicas", 10, TENTHS),
+    ("Requests/s a replica", 11, CENTS),
+    ("Of the stability limit", 10, PERCENT),
+    ("TTFT, ms", 11, TENTHS),
+    ("from", 10, TENTHS),
+    ("to", 10, TENTHS),
+    ("TTFT promised, ms", 10, TENTHS),
+    ("TPOT, ms", 10, TENTHS),
+    ("from", 9, TENTHS),
+    ("to", 9, TENTHS),
+    ("TPOT promised, ms", 10, TENTHS),
+    ("Late, first token", 9, PERCENT),
+    ("Late, tokens", 9, PERCENT),
+    ("Cache, mean", 9, PERCENT),
+    ("Cache, most", 9, PERCENT),
+    ("Pre-emptions a request", 11, PERCENT),
+    ("Refused", 9, PERCENT),
+    ("Requests counted", 12, COUNT),
+    ("Decided by, or why it breaks", 62, TEXT),
+)
+"""Heading, width, number format."""
+INCIDENT_HEADINGS = (
+    "Class on accelerator", "Site", "Period", "Block", "What happens", "Hour kept", "Replicas",
+    "Of them out", "Back after, min", "Late in the hour", "Promised at most", "Worst 5 minutes",
+    "Over after, min",
+)  # fmt: skip
+TRACE_HEADINGS = (
+    "Class on accelerator", "Site", "Period", "Block", "Trace", "Verdict", "Replicas",
+    "Requests/s, pool", "Busiest 5 min", "TTFT, ms", "from", "to", "TTFT promised, ms", "TPOT, ms",
+    "from", "to", "TPOT promised, ms", "Late, first token", "Late, tokens", "Cache, mean",
+    "Cache, most", "Pre-emptions a request", "Refused", "Requests counted",
+    "How it was replayed, or why it breaks",
+)  # fmt: skip
+MINUTE_S = 60.0
+LOOKS = {"kept": "flag", "broken": "warning", "exposed": "note"}
+
+
+def write_verification(book: Book, plan: Plan) -> None:
+    """Write the sheet; nothing where the plan was not verified."""
+    found = plan.verification
+    if found is None:
+        return
+    page = book.page("Verification", widths=[width for _, width, _ in COLUMNS], tab=TEAL)
+    said = promise_text(found)
+    page.heading(
+        "Verification",
+        f"{said[0].upper()}{said[1:]}: {len(found.pools):,} loads, {found.requests:,} requests "
+        "simulated. Percentiles with their 95 % confidence interval, beside what is promised.",
+    )
+    row = _known(page, found, 4)
+    row = _incidents(page, found, row)
+    row = _traces(page, found.traces, row)
+    row = _repair(page, found, row)
+    _loads(page, found.pools, row)
+    page.sheet.freeze_panes = "B4"
+    page.print_setup(columns="A:D", pages_wide=2)
+
+
+def _known(page: Page, found: Verification, row: int) -> int:
+    for text in found.unserved:
+        page.put(row, 1, text, "label bold")
+        row += 1
+    for text in found.notes:
+        page.put(row, 1, text, "note")
+        row += 1
+    return row + 1
+
+
+def _section(page: Page, row: int, title: str, headings: Sequence[str]) -> int:
+    """Title and headings; the row below them."""
+    page.band(row, 1, len(headings), "group")
+    page.put(row, 1, title, "group")
+    for column, heading in enumerate(headings, 1):
+        text = COLUMNS[column - 1][2] == TEXT
+        page.put(row + 1, column, heading, "head unit" if text else "head right")
+    page.sheet.row_dimensions[row + 1].height = 38
+    return row + 2
+
+
+def _cells(page: Page, row: int, values: Sequence[object], styles: Sequence[str]) -> None:
+    for column, (value, style) in enumerate(zip(values, styles, strict=True), 1):
+        if value is None or value == "":
+            continue
+        text = style == TEXT
+        look = LOOKS.get(str(value), "text left") if text else "solved"
+        page.put(row, column, value, look, style)
+
+
+def _loads(page: Page, pools: Sequence[TestedPool], row: int) -> None:
+    headings = [heading for heading, *_ in COLUMNS]
+    first = _section(page, row, "Every load: pool, period, block, nodes out", headings)
+    styles = [style for *_, style in COLUMNS]
+    simulated_first = sorted(pools, key=lambda pool: not pool.requests)
+    for number, pool in enumerate(simulated_first, first):
+        _cells(page, number, _load(pool), styles)
+    last = get_column_letter(len(COLUMNS))
+    page.sheet.auto_filter.ref = f"A{first - 1}:{last}{first - 1 + max(len(pools), 1)}"
+
+
+def _load(pool: TestedPool) -> list[object]:
+    out, serves = NODES_OUT[pool.condition], pool.replicas > 0
+    return [
+        pool_name(pool.candidate), pool.site, pool.period, pool.block,
+        f"{pool.nodes_out}, {out}" if pool.nodes_out else "none", pool.verdict, pool.replicas,
+        pool.rps_per_replica if serves else None, pool.utilization if serves else None,
+        *_attained(pool.ttft), *_attained(pool.tpot),
+        *_late(pool.ttft, pool.tpot), pool.kv_mean_frac, pool.kv_max_frac, pool.preempted_frac,
+        pool.refused_frac, pool.requests or None,
+        "; ".join(x for x in (pool.reason, f"as {pool.decided_by}" if pool.decided_by else "") if x)
+        or "simulated",
+    ]  # fmt: skip
+
+
+def _attained(found: Attained | None) -> list[object]:
+    if found is None:
+        return [None] * 4
+    return [found.value_ms, found.low_ms, found.high_ms, found.target_ms]
+
+
+def _late(ttft: Attained | None, tpot: Attained | None) -> list[object]:
+    return [None if found is None else found.late_frac for found in (ttft, tpot)]
+
+
+def _incidents(page: Page, found: Verification, row: int) -> int:
+    if not found.incidents:
+        return row
+    title = "An hour at the peak in which replicas are missing: reported, no part of the verdict"
+    row = _section(page, row, title, INCIDENT_HEADINGS)
+    styles = (*[TEXT] * 6, COUNT, COUNT, TENTHS, PERCENT, PERCENT, PERCENT, TENTHS)
+    for incident in found.incidents:
+        over = incident.recovered_s
+        values = [
+            pool_name(incident.candidate), incident.site, incident.period, incident.block,
+            INCIDENTS[incident.kind], "yes" if incident.within_promise else "no",
+            incident.replicas, incident.replicas_out, incident.back_s / MINUTE_S,
+            incident.late_frac, incident.promised_late_frac, incident.worst_frac,
+            None if over is None else over / MINUTE_S,
+        ]  # fmt: skip
+        _cells(page, row, values, styles)
+        if over is None:
+            page.put(row, len(values), "not yet", "text right")
+        row += 1
+    return row + 1
+
+
+def _traces(page: Page, traces: Sequence[ReplayedTrace], row: int) -> int:
+    if not traces:
+        return row
+    row = _section(page, row, "Traces replayed", TRACE_HEADINGS)
+    styles = [style for *_, style in COLUMNS]
+    styles[8] = CENTS
+    for trace in traces:
+        values = [
+            pool_name(trace.candidate), trace.site, trace.period, trace.block, trace.trace,
+            trace.verdict, trace.replicas, trace.mean_rps, trace.peak_rps,
+            *_attained(trace.ttft), *_attained(trace.tpot), *_late(trace.ttft, trace.tpot),
+            trace.kv_mean_frac, trace.kv_max_frac, trace.preempted_frac, trace.refused_frac,
+            trace.requests, "; ".join(x for x in (trace.reason, trace.rate_note) if x),
+        ]  # fmt: skip
+        _cells(page, row, values, styles)
+        row += 1
+    return row + 1
+
+
+def _repair(page: Page, found: Verification, row: int) -> int:
+    repair = found.repair
+    if repair is None:
+        return row
+    page.band(row, 1, len(INCIDENT_HEADINGS), "group")
+    page.put(row, 1, "Repair", "group")
+    page.put(
+        row + 1, 1,
+        f"{repair.ended[0].upper()}{repair.ended[1:]} after {len(repair.rounds)} rounds: "
+        f"{repair.npv_before_usd:,.0f} USD before, {repair.npv_after_usd:,.0f} after, "
+        f"{repair.cost_usd:+,.0f} USD ({repair.cost_frac:+.2%})",
+    )  # fmt: skip
+    row += 2
+    for number, step in enumerate(repair.rounds, 1):
+        lowered = "; ".join(f"{name} to {share:.1%}" for name, share in step.lowered.items())
+        rates = f"rates lowered: {lowered}" if lowered else "rates of what is used simulated"
+        broke = f"{step.broken} loads broke" if step.broken else "every promise holds"
+        page.put(row, 1, f"Round {number}: {rates}; {step.npv_usd:,.0f} USD, {broke}", "note")
+        row += 1
+    return row + 1

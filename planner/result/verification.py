@@ -1,0 +1,202 @@
+"""What simulation says of a plan's promises: loads, incidents, traces, and what repair cost."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from planner.result.record import Record
+
+Verdict = Literal["kept", "broken", "exposed"]
+Condition = Literal["normal", "spares_out", "one_more_out"]
+
+IncidentKind = Literal["node_fails", "replicas_start", "interruptions"]
+
+
+class Attained(Record):
+    """A latency percentile in simulation, beside its promise."""
+
+    percentile: float
+    target_ms: float
+    value_ms: float
+    low_ms: float
+    """Confidence interval of 95 % over independent runs."""
+    high_ms: float
+    late_frac: float
+    """Requests above the target; those refused are above that of the first token."""
+
+
+class TestedPool(Record):
+    """One pool under one load, simulated, or named as easier than one that was."""
+
+    candidate: str
+    """CandidateRow.id"""
+    demand_class: str
+    site: str
+    period: str
+    block: str
+    condition: Condition
+    """All nodes up; as many out as the availability target plans for; one more."""
+    nodes_out: int = 0
+    """Nodes of the pool's machines that are down."""
+    replicas: float
+    """Active in the plan, less those of nodes that are down and not replaced by idle ones."""
+    rps_per_replica: float
+    verdict: Verdict
+    """exposed: breaks only with more nodes out than the availability target plans for."""
+    reason: str = ""
+    """What breaks, and by how much."""
+    decided_by: str = ""
+    """Simulated load of the same candidate that is at least as hard (rate a replica no lower,
+    pool no larger) and kept, or no harder and broken; empty where this load was simulated."""
+    replicas_simulated: int = 0
+    """At most the plan's: a larger pool at the same rate a replica is never worse."""
+    requests: int = 0
+    """Counted, over all runs."""
+    ttft: Attained | None = None
+    tpot: Attained | None = None
+    throughput_rps: float | None = None
+    """Of a batch class: most that one replica finishes."""
+    utilization: float | None = None
+    """Rate over the rate at which the queue would grow without end."""
+    kv_mean_frac: float | None = None
+    """Cache in use, mean over busy time."""
+    kv_max_frac: float | None = None
+    preempted_frac: float | None = None
+    """Pre-emptions a request."""
+    refused_frac: float | None = None
+    """Requests that the cache cannot hold to their end; they count as late."""
+
+
+class Incident(Record):
+    """An hour in which replicas are missing while the traffic goes on."""
+
+    kind: IncidentKind
+    """A node fails; replicas for a busier block still start; nodes are taken again and again."""
+    candidate: str
+    demand_class: str
+    site: str
+    period: str
+    block: str
+    replicas: int
+    """Simulated."""
+    rps_per_replica: float
+    """With all of them up."""
+    replicas_out: int
+    """At the same time, at most."""
+    back_s: float
+    """Until they serve again."""
+    back_by: str
+    """What takes that long: an idle node starts, repair, start-up."""
+    late_frac: float
+    """Share of the hour's requests that come late: first tokens, or tokens, whichever uses more of
+    what its promise allows."""
+    promised_late_frac: float
+    """Share that the promise allows."""
+    worst_frac: float
+    """The same in the worst five minutes."""
+    recovered_s: float | None = None
+    """From the start until no later five minutes are worse than promised; None: not in the hour."""
+
+    @property
+    def within_promise(self) -> bool:
+        """Whether the hour as a whole keeps the promise."""
+        return self.late_frac <= self.promised_late_frac
+
+
+class ReplayedTrace(Record):
+    """A trace of requests, replayed against one pool of the plan."""
+
+    trace: str
+    """Name of the file."""
+    candidate: str
+    demand_class: str
+    site: str
+    period: str
+    block: str
+    """When the pool is busiest; its replicas at that time."""
+    replicas: int
+    rate: Literal["plan", "trace"]
+    """Time scaled to the planned rate, or left as it was recorded."""
+    rate_note: str
+    """What was scaled, and by how much."""
+    mean_rps: float
+    """Of the stream as replayed, for this pool."""
+    peak_rps: float
+    """Its busiest five minutes."""
+    share_frac: float
+    """Of the trace's requests that this pool gets."""
+    requests: int
+    """Counted."""
+    seconds: float
+    """Simulated time."""
+    verdict: Verdict
+    reason: str = ""
+    ttft: Attained | None = None
+    tpot: Attained | None = None
+    utilization: float
+    """Share of time in which a step runs."""
+    kv_mean_frac: float
+    kv_max_frac: float
+    preempted_frac: float
+    refused_frac: float
+
+
+class RepairRound(Record):
+    """One round: what was lowered, what the plan then cost, and whether it kept its promises."""
+
+    lowered: dict[str, float]
+    """By candidate, its rates as a share of those first planned with, so far."""
+    npv_usd: float
+    broken: int
+    """Loads and traces that still broke, and classes not served whole."""
+
+
+class Repair(Record):
+    """How a broken plan was repaired."""
+
+    npv_before_usd: float
+    """Of the plan that broke."""
+    npv_after_usd: float
+    rounds: list[RepairRound]
+    ended: str
+    """Why it ended: every promise holds, rounds used up, no fleet meets the lowered rates."""
+
+    @property
+    def cost_usd(self) -> float:
+        """What keeping the promises costs more."""
+        return self.npv_after_usd - self.npv_before_usd
+
+    @property
+    def cost_frac(self) -> float:
+        """The same as a share of the plan that broke."""
+        return self.cost_usd / self.npv_before_usd if self.npv_before_usd else 0.0
+
+
+class Verification(Record):
+    """What simulation says of a plan's promises."""
+
+    scenario: str
+    scenario_sha256: str
+    seed: int
+    kept: bool
+    """Every promise holds with no more nodes out than the availability target plans for."""
+    pools: list[TestedPool]
+    unserved: list[str] = Field(default_factory=list)
+    """Traffic that no pool and no API serves; it breaks its class's promise."""
+    incidents: list[Incident] = Field(default_factory=list)
+    """Hours with failures: reported, and no part of the verdict."""
+    traces: list[ReplayedTrace] = Field(default_factory=list)
+    repair: Repair | None = None
+    seconds: float
+    """Wall time."""
+    requests: int
+    """Simulated requests that were counted."""
+    notes: list[str]
+
+    @property
+    def broken(self) -> int:
+        """Loads and traces whose promise breaks, and classes that are not served whole."""
+        found = [row.verdict for row in self.pools] + [row.verdict for row in self.traces]
+        return len(self.unserved) + found.count("broken")

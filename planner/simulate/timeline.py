@@ -1,0 +1,125 @@
+"""Requests given one by one, and how late they were window by window: traces, and bad hours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.simulate.arrivals import Piece, Requests, stream
+from planner.simulate.pool import Pool, Run, replay
+from planner.simulate.state import World
+
+Array = NDArray[np.float64]
+Whole = NDArray[np.int64]
+SPARE_SIGMAS = 6.0
+"""Requests drawn beyond the mean of a stretch of time, in standard deviations."""
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A pool's run and its counts by window."""
+
+    run: Run
+    starts_s: Array
+    """(windows,)"""
+    ttft: Whole
+    """(windows, bins): first tokens that came within the window; the last has all later ones."""
+    tpot: Whole
+    """(windows, bins): answers that ended within it."""
+
+
+def drawn(
+    requests: Requests,
+    *,
+    rate_rps: float,
+    arrival_cv: float,
+    seconds: float,
+    replicas: int,
+    seed: int,
+    start_s: float = 0.0,
+) -> Piece:
+    """All requests of a renewal stream within a stretch of time.
+
+    Raises
+    ------
+    ValueError : no request falls into it.
+    """
+    mean = rate_rps * seconds
+    count = int(mean + SPARE_SIGMAS * max(arrival_cv, 1.0) * np.sqrt(mean)) + 10
+    found = joined_pieces(
+        list(
+            stream(
+                requests, rate_rps=rate_rps, arrival_cv=arrival_cv, cuts=(count,),
+                replicas=replicas, seed=seed,
+            )
+        )
+    )  # fmt: skip
+    kept = int(np.searchsorted(found.times_s, seconds))
+    if kept == 0:
+        raise ValueError(f"no request in {seconds:g} s at {rate_rps:g} requests/s")
+    piece = cut(found, 0, kept)
+    return piece._replace(times_s=piece.times_s + start_s)
+
+
+def joined_pieces(pieces: list[Piece]) -> Piece:
+    """Consecutive pieces as one."""
+    columns = {
+        name: np.concatenate([getattr(piece, name) for piece in pieces])
+        for name in Piece._fields
+        if name != "offset"
+    }
+    return Piece(offset=pieces[0].offset, **columns)
+
+
+def cut(piece: Piece, first: int, last: int) -> Piece:
+    """Requests from `first` up to, not including, `last`."""
+    columns: dict[str, Any] = {
+        name: getattr(piece, name)[first:last] for name in Piece._fields if name != "offset"
+    }
+    return Piece(offset=piece.offset + first, **columns)
+
+
+def timeline(pool: Pool, piece: Piece, *, window_s: float, counted_from_s: float = 0.0) -> Timeline:
+    """Run the pool on given requests, in order of time, and count by window.
+
+    Parameters
+    ----------
+    piece : all requests; its offset is 0.
+    window_s : length of a window; the first begins at time 0.
+    counted_from_s : requests that arrive earlier only warm the pool; a multiple of `window_s`.
+
+    Raises
+    ------
+    ValueError : no request arrives after `counted_from_s`.
+    """
+    edges = np.arange(0.0, float(piece.times_s[-1]) + window_s, window_s)
+    places = np.searchsorted(piece.times_s, edges)
+    seen: list[tuple[Whole, Whole]] = []
+    starts: list[float] = []
+
+    def pieces() -> Iterator[Piece]:
+        bounds = [*places.tolist(), len(piece.times_s)]
+        for edge, first, last in zip(edges.tolist(), bounds, bounds[1:], strict=False):
+            if last > first:
+                starts.append(edge)
+                yield cut(piece, first, last)
+
+    def watch(world: World) -> None:
+        seen.append((world.ttft.copy(), world.tpot.copy()))
+
+    first = int(np.searchsorted(piece.times_s, counted_from_s))
+    run = replay(pool, pieces(), counted=(first, len(piece.times_s)), watch=watch)
+    whole = [*seen[:-2], seen[-1]]  # what ends after the last arrival is the last window's
+    ttft = np.stack([one for one, _ in whole])
+    tpot = np.stack([one for _, one in whole])
+    before = np.zeros((1, ttft.shape[1]), np.int64)
+    return Timeline(
+        run,
+        np.array(starts),
+        np.diff(ttft, axis=0, prepend=before),
+        np.diff(tpot, axis=0, prepend=before),
+    )

@@ -1,0 +1,73 @@
+"""`planner verify` from the shell: what it refuses before any work, what it writes."""
+
+import json
+
+import pytest
+
+import planner
+from planner.cli import main
+from planner.files.plan_json import read_plan
+from tests.small_world import scenario
+
+
+@pytest.fixture(scope="module")
+def plan_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("plans") / "plan.json"
+    planner.report.write(planner.solve(scenario()), path)
+    return path
+
+
+def run(capsys, *words):
+    with pytest.raises(SystemExit) as end:
+        main([str(word) for word in words])
+    said = capsys.readouterr()
+    return end.value.code, said.out, said.err
+
+
+def test_a_bad_trace_is_refused_by_row_before_anything_is_read(capsys, tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text("timestamp,input_tokens,output_tokens\n0,10,5\n1,-3,5\n2,10,x\n")
+    status, _, said = run(capsys, "verify", tmp_path / "no plan.json", "--trace", log)
+    assert status == 2
+    assert "input_tokens: row 2" in said
+    assert "output_tokens: row 3" in said
+
+
+@pytest.mark.parametrize("words", [("--class", "chat"), ("--clean", "sort"), ("--time-unit", "s")])
+def test_options_of_a_trace_need_one(capsys, plan_file, words):
+    status, _, said = run(capsys, "verify", plan_file, *words)
+    assert status == 2
+    assert "belong to --trace" in said
+
+
+def test_the_plan_is_written_with_its_verification_only_where_asked(capsys, plan_file, tmp_path):
+    before = plan_file.read_bytes()
+    out = tmp_path / "verified.json"
+    log = tmp_path / "log.csv"
+    log.write_text(
+        "timestamp,input_tokens,output_tokens\n" + "".join(f"{i},900,100\n" for i in range(300))
+    )
+    status, text, _ = run(
+        capsys, "verify", plan_file, "--trace", log, "-o", out, "--json", "--interruptions", "4"
+    )
+    said = json.loads(text)
+    written = read_plan(out).verification
+    assert status == (0 if said["kept"] else 5)
+    assert written is not None
+    assert json.loads(written.model_dump_json()) == said
+    assert [row["trace"] for row in said["traces"]] == ["log.csv"]
+    assert {row["kind"] for row in said["incidents"]} == {"node_fails", "interruptions"}
+    assert plan_file.read_bytes() == before
+
+
+def test_ctrl_c_in_simulation_says_that_nothing_is_written(
+    capsys, monkeypatch, plan_file, tmp_path
+):
+    def stopped(plan, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(planner, "verify", stopped, raising=False)
+    status, _, said = run(capsys, "verify", plan_file, "-o", tmp_path / "out.json")
+    assert status == 6
+    assert "nothing written" in said
+    assert not (tmp_path / "out.json").exists()
