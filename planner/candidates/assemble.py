@@ -12,7 +12,6 @@ from planner.candidates.machines import machines_of
 from planner.candidates.offers import COMMITMENTS, FULL, IDLE, Offers, assumption
 from planner.candidates.places import Place
 from planner.candidates.traffic import Calendar, Traffic
-from planner.finance.lines import active_energy_lines
 from planner.finance.offers import energy_key
 from planner.schema.demand import Batch, Online
 from planner.schema.scenario import Scenario
@@ -134,7 +133,7 @@ def _energy(case: Case, axes: Axes, priced: Money) -> Array:
     usd = np.zeros((len(axes.kept), len(axes.sites), *kwh.shape[1:]))
     for s, place in enumerate(case.offers.places):
         if place.costs is not None:
-            rows = active_energy_lines(place.costs)
+            rows = case.offers.energy_rows(place.costs)
             key = f"{energy_key(place.site.name)}_it_kwh"
             per_kwh = priced.npv_usd(rows, key, priced.spread)
             usd[:, s] = kwh * per_kwh[None, :, None]

@@ -7,11 +7,18 @@ A formula is a Python expression over names and numbers:
 
 - a name is an input (one number) or another line (its value in the same month);
 - ``prev`` is this line's own value one month earlier, 0 before the first month;
-- ``lag(line, n)`` is the line n months earlier, 0 before the first month; n is an input's name;
+- ``lag(line, n)`` is the line n months earlier, 0 before the first month; ``ahead(line, n)`` the
+  line n months later, in the last month at the latest; n is made of inputs and literals;
+- ``pick(code, a, b, ...)`` is a where code is 1, b where it is 2, ...; ``min`` and ``max``;
 - operators ``+ - * / **`` and the literals 0, 1, 12, 100;
 - a formula with ``prev`` is affine in it: slope times ``prev`` plus a rest without it.
 
 Lines stand in calculation order: a formula names only lines above its own. Cost is positive.
+
+Three kinds of lines are money. Cash is what is paid. Profit and loss is every cash line that is
+not `deferred`, in the month it is paid, and every book line (depreciation, amortization, loss on
+disposal), which spread what deferred cash bought; over the whole life both add up to the same.
+Tax lines are deductions, before the rate.
 """
 
 from __future__ import annotations
@@ -26,7 +33,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
-Kind = Literal["calendar", "quantity", "calculation", "cash"]
+Kind = Literal["calendar", "quantity", "calculation", "cash", "book", "tax"]
 LITERALS = frozenset({0, 1, 12, 100})
 
 
@@ -54,9 +61,17 @@ class Line:
     kind: Kind
     formula: str = ""
     category: str = ""
-    """Of cash lines: capex, energy, rent, ... ; reports add up by it."""
+    """Of cash lines: capex, energy, rent, ... ; reports add up by it. Of other lines what they are
+    for the books, where they are it: orders, placed in service, net book value, depreciation,
+    amortization, disposal, obligation, deductions, basis."""
     group: str = ""
     """What it belongs to: GB200 NVL72 at hq, owned."""
+    deferred: bool = False
+    """Cash that is no expense when paid: book lines recognize it over time."""
+
+
+Rows = tuple[tuple[Line, ...], tuple[Input, ...]]
+"""Lines and the inputs behind them."""
 
 
 def evaluate(
@@ -102,16 +117,31 @@ def parse(formula: str) -> ast.expr:
             raise ValueError(f"{formula!r}: {type(node).__name__} is outside the ledger's grammar")
         if isinstance(node, ast.Constant) and node.value not in LITERALS:
             raise ValueError(f"{formula!r}: literal {node.value!r}; make it an input")
-        if isinstance(node, ast.Call) and not (
-            isinstance(node.func, ast.Name)
-            and node.func.id == "lag"
-            and all(isinstance(argument, ast.Name) for argument in node.args)
-            and len(node.args) == 2
-        ):
-            raise ValueError(f"{formula!r}: only lag(line, months) may be called")
+        if isinstance(node, ast.Call):
+            _check_call(formula, node)
     return tree
 
 
+def _check_call(formula: str, call: ast.Call) -> None:
+    name, given = called(call), call.args
+    if name in SHIFTS:
+        right = len(given) == 2 and isinstance(given[0], ast.Name) and not call.keywords
+    else:
+        right = name in _CHOICES and len(given) >= 2 and not call.keywords
+    if not right:
+        raise ValueError(
+            f"{formula!r}: only lag(line, months), ahead(line, months), pick(code, a, b, ...), "
+            "min and max may be called"
+        )
+
+
+def called(call: ast.Call) -> str:
+    """Name of the function that a formula calls."""
+    return call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+SHIFTS = frozenset({"lag", "ahead"})
+_CHOICES = frozenset({"pick", "min", "max"})
 _ALLOWED = (
     ast.BinOp, ast.UnaryOp, ast.USub, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow,
     ast.Name, ast.Load, ast.Constant, ast.Call,
@@ -160,8 +190,7 @@ def _leaf(node: ast.expr, inputs: Mapping[str, float], above: Mapping[str, Array
     if isinstance(node, ast.Constant):
         return float(node.value)  # type: ignore[arg-type]
     if isinstance(node, ast.Call):
-        line, months = (argument.id for argument in node.args if isinstance(argument, ast.Name))
-        return _lagged(above[line], round(inputs[months]))
+        return _call(node, inputs, above)
     assert isinstance(node, ast.Name)
     if node.id in above:
         return above[node.id]
@@ -170,12 +199,53 @@ def _leaf(node: ast.expr, inputs: Mapping[str, float], above: Mapping[str, Array
     raise ValueError(f"{node.id!r} is neither an input nor a line above")
 
 
+def _call(call: ast.Call, inputs: Mapping[str, float], above: Mapping[str, Array]) -> Any:
+    name = called(call)
+    if name in SHIFTS:
+        line, months = call.args
+        assert isinstance(line, ast.Name)
+        shift = _shifted if name == "ahead" else _lagged
+        return shift(above[line.id], round(number(months, inputs)))
+    values = [_plain(argument, inputs, above) for argument in call.args]
+    if name == "pick":
+        return _picked(values[0], values[1:])
+    smaller = np.minimum if name == "min" else np.maximum
+    return smaller.reduce(np.broadcast_arrays(*values))
+
+
+def number(node: ast.expr, inputs: Mapping[str, float]) -> float:
+    """Value of an expression of inputs and literals alone."""
+    return float(_plain(node, inputs, {}))
+
+
+def _plain(node: ast.expr, inputs: Mapping[str, float], above: Mapping[str, Array]) -> Any:
+    slope, rest = _affine(node, inputs, above)
+    if slope is not None:
+        raise ValueError("a formula must be affine in prev: it is no argument of a function")
+    return rest
+
+
+def _picked(code: Any, choices: Sequence[Any]) -> Any:
+    """The choice that a code, 1 for the first, names; month by month where it is a row."""
+    at = np.round(code).astype(np.int64) - 1
+    if at.min() < 0 or at.max() >= len(choices):
+        raise ValueError(f"a code is 1 to {len(choices)}, not {np.min(code):g} to {np.max(code):g}")
+    if at.ndim == 0:
+        return choices[int(at)]
+    return np.choose(at, choices)
+
+
 def _lagged(row: Array, months: int) -> Array:
     if months == 0:
         return row
     late = np.zeros_like(row)
     late[..., months:] = row[..., :-months]
     return late
+
+
+def _shifted(row: Array, months: int) -> Array:
+    count = row.shape[-1]
+    return np.asarray(row[..., np.clip(np.arange(count) + months, 0, count - 1)], float)
 
 
 def cash(lines: Sequence[Line], values: Mapping[str, Array]) -> Array:

@@ -28,6 +28,42 @@ class Assumed:
         )
 
 
+def _unless_stated(value: float) -> Assumed:
+    return Assumed(value, "planned so unless the scenario says otherwise", "2026-11", "scenario")
+
+
+NOTHING, ALL, ONE_MONTH, FIVE_YEARS = map(_unless_stated, (0.0, 1.0, 1.0, 60.0))
+"""Terms of payment and book life that hold unless the scenario states others."""
+
+
+@dataclass(frozen=True)
+class TaxTerms:
+    """Income tax; field names are the ledger's input names."""
+
+    tax_rate: Assumed
+    state_tax_rate: Assumed
+    tax_method: Assumed
+    """Position in `tax.METHODS`, 1 for the first."""
+    tax_life_years: Assumed
+    bonus_frac: Assumed
+    state_bonus_conforms: Assumed
+    """1 where the state allows the bonus, else 0."""
+    tax_convention: Assumed
+    """Position in `tax.CONVENTIONS`, 1 for the first."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """Staff and software; field names are the ledger's input names."""
+
+    staff_per_accelerator: Assumed | None = None
+    staff_usd_per_year: Assumed | None = None
+    people_per_year: Assumed | None = None
+    licence_usd_per_gpu_year: Assumed | None = None
+    licence_usd_per_gpu_hour: Assumed | None = None
+    sales_tax_frac: Assumed | None = None
+
+
 @dataclass(frozen=True)
 class Common:
     """Money assumptions that every line shares; field names are the ledger's input names."""
@@ -52,6 +88,16 @@ class Common:
     """Yearly change of purchase prices by price path (an accelerator generation, or all)."""
     rental_per_year: Mapping[str, Assumed]
     """The same of rented accelerator-hours."""
+    payment_order_frac: Assumed = ALL
+    payment_delivery_frac: Assumed = NOTHING
+    """Paid at entry into service; what order and delivery leave is paid on acceptance."""
+    payment_acceptance_months: Assumed = ONE_MONTH
+    """Entry into service to acceptance; whole."""
+    book_life_months: Assumed = FIVE_YEARS
+    """Straight-line life in the books; whole."""
+    running: Running = Running()
+    tax: TaxTerms | None = None
+    """None: planned before tax."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +131,9 @@ class OwnedOffer:
     """Contracted IT power."""
     idle_frac: Assumed
     """Power without work / contracted power."""
+    lot_gpus: Assumed | None = None
+    """Needed where staff or licences are planned."""
+    running: Running = Running()
 
 
 @dataclass(frozen=True)
@@ -103,6 +152,9 @@ class CommitmentOffer:
     """Price of a contract that starts in the scenario's first month."""
     lot_gpus: Assumed
     term_months: Assumed
+    upfront_frac: Assumed = NOTHING
+    """Share of the contract's price paid when it is signed."""
+    running: Running = Running()
 
 
 @dataclass(frozen=True)
@@ -116,6 +168,7 @@ class OnDemandOffer:
     path: str
     usd_per_gpu_h: Assumed
     lot_gpus: Assumed
+    running: Running = Running()
 
 
 @dataclass(frozen=True)

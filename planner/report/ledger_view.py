@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from planner.finance import ledger
 from planner.finance.calendar import calendar_quantities
 from planner.finance.ledger import Line
+from planner.finance.reach import is_bounded, lag_calls, months_beyond
 from planner.result import LedgerInput, Plan
 from planner.units import MONTHS_PER_YEAR
 
@@ -125,16 +126,18 @@ def _owes_later(seen: View) -> bool:
 def _view(plan: Plan, lines: tuple[Line, ...], total: int) -> View:
     inputs = {row.name: row.value for row in plan.ledger_inputs}
     horizon = sum(period.months for period in plan.periods)
-    start = str(plan.scenario["horizon"]["start"])
+    when = plan.scenario["horizon"]
+    calendar = calendar_quantities(
+        str(when["start"]), horizon, total,
+        fiscal_year_start_month=int(when.get("fiscal_year_start_month", 1)),
+    )  # fmt: skip
     quantities = {key: _cut(row, total) for key, row in plan.ledger_quantities.items()}
     after = [AFTER] * (total - horizon)
     return View(
         inputs=tuple(plan.ledger_inputs),
         lines=lines,
-        values=ledger.evaluate(
-            lines, inputs, {**calendar_quantities(start, horizon, total), **quantities}, total
-        ),
-        dates=tuple(_dates(start, total)),
+        values=ledger.evaluate(lines, inputs, {**quantities, **calendar}, total),
+        dates=tuple(_dates(str(when["start"]), total)),
         fiscal_years=(*_spread((p.fiscal_year, p.months) for p in plan.periods), *after),
         periods=(*_spread((p.label, p.months) for p in plan.periods), *after),
         horizon_months=horizon,
@@ -142,35 +145,43 @@ def _view(plan: Plan, lines: tuple[Line, ...], total: int) -> View:
 
 
 def _total_months(plan: Plan, lines: Sequence[Line], inputs: dict[str, float], horizon: int) -> int:
-    """Horizon plus the longest lag: no obligation signed within it can last longer."""
-    longest = max((round(inputs[name]) for name in lags(lines) if name in inputs), default=0)
+    """Horizon plus as far as cash decided within it can reach."""
     given = max((len(row) for row in plan.ledger_quantities.values()), default=0)
-    return max(horizon + longest, given)
+    return max(horizon + months_beyond(lines, inputs), given)
 
 
 def lags(lines: Sequence[Line]) -> frozenset[str]:
     """Names of the inputs by which lines look back."""
-    calls = (
-        node
-        for line in lines
-        if line.formula
-        for node in ast.walk(ledger.parse(line.formula))
-        if isinstance(node, ast.Call)
-    )
-    return frozenset(a.id for call in calls for a in call.args[1:] if isinstance(a, ast.Name))
+    return _months_in(call for line in lines for call in lag_calls(_tree(line)))
 
 
 def terms(lines: Sequence[Line]) -> frozenset[str]:
-    """Names of the inputs after whose months something ends: x - lag(x, term)."""
+    """Names of the inputs after whose months something ends: x - lag(x, term).
+
+    What ends with the horizon at the latest is left out.
+    """
     ends = (
         node.right
         for line in lines
-        if line.formula
-        for node in ast.walk(ledger.parse(line.formula))
+        if not is_bounded(_tree(line))
+        for node in ast.walk(_tree(line))
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub)
     )
-    calls = (node for node in ends if isinstance(node, ast.Call))
-    return frozenset(a.id for call in calls for a in call.args[1:] if isinstance(a, ast.Name))
+    return _months_in(node for node in ends if isinstance(node, ast.Call))
+
+
+def _tree(line: Line) -> ast.expr:
+    return ledger.parse(line.formula or "0")
+
+
+def _months_in(calls: Iterable[ast.Call]) -> frozenset[str]:
+    return frozenset(
+        node.id
+        for call in calls
+        if ledger.called(call) == "lag"
+        for node in ast.walk(call.args[1])
+        if isinstance(node, ast.Name)
+    )
 
 
 def _cut(row: Sequence[float], months: int) -> Array:

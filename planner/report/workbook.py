@@ -21,7 +21,7 @@ from planner.report.sheet_latency import write_latency
 from planner.report.sheet_tables import write_candidates, write_sources, write_trail
 from planner.result import Plan
 
-FUNCTIONS = frozenset({"ABS", "AND", "IF", "INDEX", "MAX", "MIN", "OR", "SUM", "SUMIFS"})
+FUNCTIONS = frozenset({"ABS", "AND", "CHOOSE", "IF", "INDEX", "MAX", "MIN", "OR", "SUM", "SUMIFS"})
 """Functions that formulas may use: the same in every spreadsheet program and version."""
 
 
