@@ -12,6 +12,7 @@ import numpy as np
 from planner.answer import unit_price
 from planner.answer.decided import Decided
 from planner.answer.plan import limits_in_use, plan
+from planner.answer.tax import assuming, mid_quarter_years
 from planner.candidates import evaluate as model
 from planner.candidates.assemble import build
 from planner.candidates.case import Case
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 REFINE_ROUNDS = 8
 """Most times that rates are simulated and the plan is solved again."""
+
+CONVENTION_ROUNDS = 4
+"""Most solves until the purchases ask for the tax convention under which they were chosen."""
 
 Progress = Callable[[str, float, "float | None"], None]
 """step, seconds since the start, gap where there is one"""
@@ -79,24 +83,29 @@ def _solved(
     question: Case, clock: _Clock, gap: float, time_limit_s: float
 ) -> tuple[Plan, list[int]]:
     """Plan of a case, and the candidates it uses whose rates are the formulas'."""
-    clock.step("assemble")
-    problem, axes = build(question)
     from planner.optimize import audit, explain  # Pyomo takes half a second to import
     from planner.optimize.solve import optimize
 
-    clock.step("solve")
-    solution = optimize(problem, gap=gap, time_limit_s=time_limit_s, progress=clock.solving)
+    for _ in range(CONVENTION_ROUNDS):
+        clock.step("assemble")
+        problem, axes = build(question)
+        clock.step("solve")
+        solution = optimize(problem, gap=gap, time_limit_s=time_limit_s, progress=clock.solving)
+        decided = Decided(question, problem, axes, solution)
+        asked = mid_quarter_years(decided)
+        if asked == question.offers.tax_calendar.mid_quarter:
+            break
+        question = assuming(question, asked)
     clock.step("report")
     audited = audit.audit(problem, solution)
     binding = limits_in_use(
         [(b.family, b.labels, b.used, b.limit, b.unit) for b in explain.binding(problem, solution)]
     )
-    decided = Decided(question, problem, axes, solution)
     seconds = {**clock.seconds(), **{f"solver {k}": v for k, v in solution.seconds.items()}}
     answer = plan(decided, gap_asked_frac=gap, audit=audited, binding=binding, seconds=seconds)
     used = sorted({axes.kept[c] for c, _ in decided.used_pools})
-    online = [isinstance(demand, Online) for demand in question.scenario.demand]
-    return answer, question.table.formulaic(used, online)
+    online = [isinstance(demand, Online) for demand in decided.case.scenario.demand]
+    return answer, decided.case.table.formulaic(used, online)
 
 
 def case(scenario: Scenario, catalog: Catalog, clock: _Clock | None = None) -> Case:

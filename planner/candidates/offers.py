@@ -50,7 +50,6 @@ from planner.schema.demand import Batch, Online
 from planner.schema.finance import Finance, RateByGeneration, Tax
 from planner.schema.scenario import PERIOD_MONTHS, Scenario
 from planner.schema.supply import Option
-from planner.units import MONTHS_PER_YEAR
 
 COMMITMENTS = (Option.reserved_1y, Option.reserved_3y)
 OTHER = "other"
@@ -370,10 +369,7 @@ def common(finance: Finance, tail_value_frac: float) -> Common:
             f"payment_{name}": _own(f"payment.{name}", getattr(finance.payment, name))
             for name in ("order_frac", "delivery_frac", "acceptance_months")
         },
-        book_life_months=Assumed(
-            finance.book_life_years * MONTHS_PER_YEAR,
-            f"book life of {finance.book_life_years} years", "", "scenario",
-        ),
+        book_life_years=_own("book_life_years", finance.book_life_years),
         running=running(finance),
         tax=_tax(finance.tax),
     )  # fmt: skip

@@ -63,7 +63,7 @@ class Line:
     category: str = ""
     """Of cash lines: capex, energy, rent, ... ; reports add up by it. Of other lines what they are
     for the books, where they are it: orders, placed in service, net book value, depreciation,
-    amortization, disposal, obligation, deductions, basis."""
+    amortization, disposal, obligation, deductions, federal basis, state basis."""
     group: str = ""
     """What it belongs to: GB200 NVL72 at hq, owned."""
     deferred: bool = False

@@ -53,14 +53,17 @@ COMMON_INPUTS = {
         "Entry into service to acceptance, when the rest is paid",
         "months",
     ),
-    "book_life_months": ("Straight-line life in the books", "months"),
+    "book_life_years": ("Straight-line life in the books", "years"),
 }
 
 
 def common_lines(common: Common) -> Rows:
     """Calendar, discounting, escalators and price paths: first in every ledger."""
+    after = ", after tax" if common.tax is not None else ""
     inputs = [
-        getattr(common, name).as_input(name, label, unit)
+        getattr(common, name).as_input(
+            name, label + (after if name == "discount_rate" else ""), unit
+        )
         for name, (label, unit) in COMMON_INPUTS.items()
     ]
     lines = [

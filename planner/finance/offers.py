@@ -32,7 +32,7 @@ def _unless_stated(value: float) -> Assumed:
     return Assumed(value, "planned so unless the scenario says otherwise", "2026-11", "scenario")
 
 
-NOTHING, ALL, ONE_MONTH, FIVE_YEARS = map(_unless_stated, (0.0, 1.0, 1.0, 60.0))
+NOTHING, ALL, ONE_MONTH, FIVE_YEARS = map(_unless_stated, (0.0, 1.0, 1.0, 5.0))
 """Terms of payment and book life that hold unless the scenario states others."""
 
 
@@ -93,7 +93,7 @@ class Common:
     """Paid at entry into service; what order and delivery leave is paid on acceptance."""
     payment_acceptance_months: Assumed = ONE_MONTH
     """Entry into service to acceptance; whole."""
-    book_life_months: Assumed = FIVE_YEARS
+    book_life_years: Assumed = FIVE_YEARS
     """Straight-line life in the books; whole."""
     running: Running = Running()
     tax: TaxTerms | None = None

@@ -119,9 +119,16 @@ def _payments(key: str, machine: str, group: str) -> list[Line]:
         ),
     )
     return [
-        Line(f"{key}_{when}_usd", label, "USD", "cash", formula, "capex", group, deferred=True)
-        for when, label, formula in shares
-    ]
+        *(
+            Line(f"{key}_{when}_usd", label, "USD", "cash", formula, "capex", group, deferred=True)
+            for when, label, formula in shares
+        ),
+        Line(
+            f"{key}_unpaid_usd", "Ordered and not yet paid at month end", "USD", "calculation",
+            f"prev + {orders} - {key}_order_usd - {key}_delivery_usd - {key}_acceptance_usd",
+            "obligation", group,
+        ),
+    ]  # fmt: skip
 
 
 def _upkeep(offer: OwnedOffer, key: str, machine: str, place: str) -> list[Line]:
@@ -218,12 +225,12 @@ def _books(offer: OwnedOffer, key: str) -> list[Line]:
     return [
         Line(
             f"{key}_in_life_usd", "Cost of machines within their book life", "USD", "calculation",
-            f"(prev + {key}_placed_usd - lag({key}_placed_usd, book_life_months)) * in_horizon",
+            f"(prev + {key}_placed_usd - lag({key}_placed_usd, 12 * book_life_years)) * in_horizon",
             group=group,
         ),
         Line(
             f"{key}_depreciation_usd", "Depreciation, straight line", "USD", "book",
-            f"{key}_in_life_usd / book_life_months", "depreciation", group,
+            f"{key}_in_life_usd / (12 * book_life_years)", "depreciation", group,
         ),
         Line(
             f"{key}_net_book_usd", "Net book value at month end, orders under way included",

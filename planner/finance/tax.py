@@ -222,7 +222,8 @@ def _depreciation(asset: Asset, key: str, group: str) -> list[Line]:
             Line(
                 f"{key}_{who}_basis_usd", f"Tax basis left, {who}, orders under way included",
                 "USD", "calculation",
-                f"(prev + {asset.orders} - {key}_{who}_depreciation_usd) * in_horizon", "basis",
+                f"(prev + {asset.orders} - {key}_{who}_depreciation_usd) * in_horizon",
+                f"{who} basis",
                 group,
             )
         )  # fmt: skip

@@ -24,8 +24,10 @@ from planner.units import MONTHS_PER_YEAR
 Array = NDArray[np.float64]
 AFTER = "After horizon"
 """Fiscal year and period of the months in which only obligations remain."""
-CAPEX = "capex"
-"""Category of purchases."""
+CAPEX, TAX = "capex", "tax"
+"""Categories of purchases and of income tax."""
+OBLIGATION = "obligation"
+"""Category of rows of what is still owed at month end."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,31 @@ class View:
         return np.sum(rows, axis=0) if rows else np.zeros(self.months)
 
     @property
+    def profit_lines(self) -> tuple[Line, ...]:
+        """Lines of profit and loss: cash that is an expense when paid, and the books' rows."""
+        return tuple(
+            line
+            for line in self.lines
+            if line.kind == "book" or (line.kind == "cash" and not line.deferred)
+        )
+
+    @property
+    def profit_usd(self) -> Array:
+        """Profit and loss by month, cost positive; over the whole life the sum of all cash."""
+        rows = [self.values[line.key] for line in self.profit_lines]
+        return np.sum(rows, axis=0) if rows else np.zeros(self.months)
+
+    @property
+    def obligations_usd(self) -> Array:
+        """Signed or ordered and not yet paid, at each month's end: what ending all would cost."""
+        rows = [self.values[line.key] for line in self.lines if line.category == OBLIGATION]
+        return np.sum(rows, axis=0) if rows else np.zeros(self.months)
+
+    def at_year_end(self, row: Array) -> Array:
+        """Value in the last month of each fiscal year, in the order of `years`."""
+        return np.array([row[self.in_year(year)][-1] for year in self.years])
+
+    @property
     def weight(self) -> Array:
         """Discount factor times the share of cash that counts."""
         return np.asarray(self.values["discount_factor"] * self.values["counted"], float)
@@ -100,7 +127,9 @@ def category_of(line: Line) -> str:
 
 
 def is_firm(line: Line) -> bool:
-    """Whether cash is owed once its order is signed: purchases and commitments."""
+    """Whether cash is owed once its order is signed: purchases and commitments, before tax."""
+    if category_of(line) == TAX:
+        return False
     words = f"{line.key} {line.category} {line.group}".lower()
     return category_of(line) == CAPEX or "reserved" in words or "commitment" in words
 

@@ -17,6 +17,7 @@ import pytest
 from planner.report import recost
 from planner.report.workbook import workbook_bytes, write_workbook
 from tests.plan_fixture import small_plan
+from tests.taxed_world import answered
 
 EPOCH = date(1899, 12, 30)
 
@@ -135,6 +136,55 @@ def test_every_value_after_a_change_equals_the_workbook_of_that_plan(shipped):
                     cached = number(values[title][cell.coordinate].value)
                     found = model.get_cell_value(position, cell.row, cell.column)
                     assert agrees(found, cached), (title, cell.coordinate, found, cached)
+
+
+@pytest.fixture(scope="module")
+def after_tax(tmp_path_factory):
+    path = tmp_path_factory.mktemp("workbook") / "after_tax.xlsx"
+    write_workbook(answered()[1], path)
+    return path
+
+
+AFTER_TAX = [
+    {},
+    {"tax_rate": 0.35, "state_tax_rate": 0.0},
+    {"tax_method": 1.0},
+    {"tax_method": 2.0, "tax_life_years": 3.5, "tax_convention": 3.0},
+    {"tax_method": 3.0, "bonus_frac": 0.4},
+    {"tax_method": 5.0, "bonus_frac": 1.0, "state_bonus_conforms": 1.0},
+    {"tax_convention": 3.0},
+    {"payment_order_frac": 1.0, "payment_delivery_frac": 0.0},
+    {"payment_delivery_frac": 0.2, "payment_acceptance_months": 4.0},
+    {"reserved_1y_upfront_frac": 1.0, "reserved_1y_term_months": 6.0},
+    {"book_life_years": 3.0},
+]
+
+
+@pytest.mark.parametrize("changes", AFTER_TAX, ids=str)
+def test_tax_and_payment_move_every_cell_as_they_move_the_plan(after_tax, changes):
+    book = openpyxl.load_workbook(after_tax)
+    model = ironcalc.load_from_xlsx(str(after_tax), "en", "UTC")
+    for name, value in changes.items():
+        model.set_user_input(*input_cell(book, name), repr(value))
+    model.evaluate()
+    again = recost(answered()[1], changes)
+    moves = bool(changes) and "book_life_years" not in changes
+    assert (abs(again.npv_usd - answered()[1].npv_usd) > 1) == moves
+    values = openpyxl.load_workbook(BytesIO(workbook_bytes(again)), data_only=True)
+    count = 0
+    for title in ("Costs", "Cash", "Annual"):
+        position = book.sheetnames.index(title)
+        for row in book[title].iter_rows():
+            for cell in row:
+                if cell.data_type == "f":
+                    count += 1
+                    cached = number(values[title][cell.coordinate].value)
+                    found = model.get_cell_value(position, cell.row, cell.column)
+                    assert agrees(found, cached), (title, cell.coordinate, found, cached)
+    assert count > 6000
+    checks = book.sheetnames.index("Checks")
+    names = {str(cell.value): cell.row for cell in book["Checks"]["A"]}
+    assert model.get_cell_value(checks, names["Profit and loss over the whole life = cash"], 5) == 1
 
 
 @pytest.mark.slow
