@@ -69,7 +69,9 @@ def _money(given: Input, today: date, limit_days: float) -> SourceRow:
 
 def is_stale(given: Input, today: date, limit_days: float) -> bool:
     """Whether a price is older than prices may be."""
-    if given.unit not in PRICE_UNITS or not given.as_of:
+    money, slash, per = given.unit.partition("/")
+    is_price = f"USD{slash}{per}" in PRICE_UNITS and money.isupper() and len(money) == len("USD")
+    if not is_price or not given.as_of:
         return False
     return (today - date.fromisoformat(given.as_of)).days > limit_days
 

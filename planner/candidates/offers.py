@@ -48,7 +48,7 @@ from planner.finance.tax import CONVENTIONS, METHODS, Asset, taxed
 from planner.schema.catalog import Accelerator, Catalog
 from planner.schema.demand import Batch, Online
 from planner.schema.finance import Finance, RateByGeneration, Tax
-from planner.schema.scenario import PERIOD_MONTHS, Scenario
+from planner.schema.scenario import PERIOD_MONTHS, Horizon, Scenario
 from planner.schema.supply import Option
 
 COMMITMENTS = (Option.reserved_1y, Option.reserved_3y)
@@ -169,7 +169,7 @@ def offers(scenario: Scenario, catalog: Catalog) -> Offers:
                         catalog.accelerators[name], name, place, quote, scenario.finance
                     )
     return Offers(
-        common=common(scenario.finance, scenario.horizon.tail_value_frac),
+        common=common(scenario.finance, scenario.horizon),
         places=tuple(where),
         owned=owned,
         commitments=commitments,
@@ -209,7 +209,9 @@ def _unpriced(
 
 
 def _priced(quote: Quote) -> Assumed:
-    return Assumed(quote.usd, quote.source, quote.as_of, quote.basis, quote.scenario_path)
+    return Assumed(
+        quote.usd, quote.source, quote.as_of, quote.basis, quote.scenario_path, quote.currency
+    )
 
 
 def _path(accelerator: Accelerator, paths: RateByGeneration) -> str:
@@ -320,7 +322,9 @@ def _apis(scenario: Scenario, catalog: Catalog) -> Iterator[ApiFor]:
             continue
         for quote in undominated(api_quotes(scenario, catalog, demand)):
             figure = {
-                kind: Assumed(usd, quote.source, quote.as_of, quote.basis, quote.scenario_path)
+                kind: Assumed(
+                    usd, quote.source, quote.as_of, quote.basis, quote.scenario_path, quote.currency
+                )
                 for kind, usd in (
                     ("input", quote.input_usd),
                     ("cached", quote.cached_usd),
@@ -337,7 +341,7 @@ def _apis(scenario: Scenario, catalog: Catalog) -> Iterator[ApiFor]:
             yield ApiFor(d, quote.provider, quote.product, quote.model, offer)
 
 
-def common(finance: Finance, tail_value_frac: float) -> Common:
+def common(finance: Finance, horizon: Horizon) -> Common:
     """Money assumptions with the paths by which `--set` reaches them."""
     adders, residual, paths = finance.adders, finance.residual, finance.price_paths
     return Common(
@@ -347,7 +351,7 @@ def common(finance: Finance, tail_value_frac: float) -> Common:
             "", "scenario",
         ),
         tail_value_frac=Assumed(
-            tail_value_frac, "scenario", "", "scenario", "horizon.tail_value_frac"
+            horizon.tail_value_frac, "scenario", "", "scenario", "horizon.tail_value_frac"
         ),
         electricity_per_year=_own(
             "escalators.electricity_per_year", finance.escalators.electricity_per_year
@@ -371,12 +375,27 @@ def common(finance: Finance, tail_value_frac: float) -> Common:
         },
         book_life_years=_own("book_life_years", finance.book_life_years),
         running=running(finance),
+        fx={
+            currency: _rates(currency, rate, int(horizon.start[:4]))
+            for currency, rate in finance.fx.items()
+        },
         tax=_tax(finance.tax),
     )  # fmt: skip
 
 
 def _own(path: str, value: float) -> Assumed:
     return Assumed(value, "scenario", "", "scenario", f"finance.{path}")
+
+
+def _rates(currency: str, rate: float | dict[int, float], first: int) -> tuple[Assumed, ...]:
+    """Exchange rates by calendar year from the first; a year left out keeps the one before."""
+    if not isinstance(rate, dict):
+        return (_own(f"fx.{currency}", rate),)
+    found = []
+    for year in range(first, max(*rate, first) + 1):
+        held = max(known for known in rate if known <= year)
+        found.append(_own(f"fx.{currency}.{year}", rate[held]))
+    return tuple(found)
 
 
 def running(finance: Finance) -> Running:

@@ -83,6 +83,7 @@ def calendar_quantities(
         "hours": month_hours(start, total_months),
         "in_horizon": (index < months).astype(float),
         "last_month": (index == months - 1).astype(float),
+        "calendar_year": ((int(start.split("-")[1]) - 1 + index) // MONTHS_PER_YEAR + 1.0),
         "fiscal_year_first": first.astype(float),
         "fiscal_year_end": last.astype(float),
         "fiscal_quarter": (of_year // MONTHS_PER_QUARTER + 1).astype(float),

@@ -7,7 +7,9 @@ of that enters the net present value.
 
 Conventions. Prices move by the year's power from the scenario's first month. A contract keeps the
 rate of its first month; the share of its price that is paid when it is signed is an expense of its
-term, hour by hour. Own machines are in `owned`, income tax in `tax`.
+term, hour by hour. Prices in other currencies are translated at the rate of the month in which
+machines are ordered, a contract signed, hours, tokens or energy used. Own machines are in `owned`,
+income tax in `tax`.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from planner.finance.offers import (
     SiteCosts,
     api_key,
     energy_key,
+    fx_key,
     rented_key,
     slug,
 )
@@ -80,10 +83,35 @@ def common_lines(common: Common) -> Rows:
             name = f"{what}_per_year_{slug(path)}"
             inputs.append(rate.as_input(name, f"Change of {title.lower()}s, {path}", "1/year"))
             lines.append(_escalator(path_key(what, path), f"{title} index, {path}", name))
+    if common.fx:
+        lines.append(
+            Line("calendar_year", "Calendar year, 1 for the first", "number", "quantity",
+                 group="Indices")
+        )  # fmt: skip
+    for currency, rates in common.fx.items():
+        inputs += _fx_inputs(currency, rates)
+        lines.append(_fx_line(currency, len(rates)))
     if common.tax is None:
         return tuple(lines), tuple(inputs)
     tax_lines, tax_inputs = tax.common_lines(common.tax)
     return (*lines, *tax_lines), (*inputs, *tax_inputs)
+
+
+def _fx_inputs(currency: str, rates: tuple[Assumed, ...]) -> list[Input]:
+    key, unit = fx_key(currency), f"USD/{currency}"
+    return [
+        rate.as_input(f"{key}_year_{year}", f"USD for one {currency}, calendar year {year}", unit)
+        for year, rate in enumerate(rates, 1)
+    ]
+
+
+def _fx_line(currency: str, years: int) -> Line:
+    key, last = fx_key(currency), " + ".join(["1"] * years)
+    names = ", ".join(f"{key}_year_{year}" for year in range(1, years + 1))
+    return Line(
+        key, f"USD for one {currency}", f"USD/{currency}", "calculation",
+        f"pick(min(calendar_year, {last}), {names})" if years > 1 else names, group="Indices",
+    )  # fmt: skip
 
 
 def path_key(what: str, path: str) -> str:
@@ -130,8 +158,8 @@ def commitment_lines(offer: CommitmentOffer) -> Rows:
         ),
         Line(
             f"{key}_signed_usd_per_h", "Rate of contracts signed", "USD/h", "calculation",
-            f"{key}_signed * {key}_gpus * {key}_usd_per_gpu_h * {path_key('rental', offer.path)}",
-            group=group,
+            f"{key}_signed * {key}_gpus * {key}_usd_per_gpu_h"
+            f" * {path_key('rental', offer.path)}{offer.usd_per_gpu_h.in_usd}", group=group,
         ),
         Line(
             f"{key}_usd_per_h", "Rate of contracts in force", "USD/h", "calculation",
@@ -180,7 +208,8 @@ def on_demand_lines(offer: OnDemandOffer) -> Rows:
         Line(f"{key}_lot_hours", "Rented", f"{offer.lot_name}-h", "quantity", group=group),
         Line(
             f"{key}_price_usd_per_h", f"Price of a {offer.lot_name}-hour", "USD/h", "calculation",
-            f"{key}_gpus * {key}_usd_per_gpu_h * {path_key('rental', offer.path)}", group=group,
+            f"{key}_gpus * {key}_usd_per_gpu_h * {path_key('rental', offer.path)}"
+            f"{offer.usd_per_gpu_h.in_usd}", group=group,
         ),
         Line(
             f"{key}_paid_usd", "On-demand machines", "USD", "cash",
@@ -254,7 +283,8 @@ def api_lines(offer: ApiOffer) -> Rows:
     cash = [
         Line(
             f"{key}_{kind}_usd", f"{kind.capitalize()} tokens", "USD", "cash",
-            f"{key}_{kind}_mtokens * {key}_{kind}_usd_per_mtoken * api_path", "api", group,
+            f"{key}_{kind}_mtokens * {key}_{kind}_usd_per_mtoken * api_path"
+            f"{prices[kind].in_usd}", "api", group,
         )
         for kind in API_TOKENS
     ]  # fmt: skip
@@ -275,7 +305,7 @@ def active_energy_lines(site: SiteCosts) -> Rows:
         Line(
             f"{key}_usd", "Energy of work, with PUE", "USD", "cash",
             f"{key}_it_kwh * {place}_pue * {place}_electricity_usd_per_kwh"
-            " * electricity_escalator", "energy", group,
+            f" * electricity_escalator{site.electricity_usd_per_kwh.in_usd}", "energy", group,
         ),
     )  # fmt: skip
     return lines, site_inputs(site)

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from planner.finance.ledger import Input
+
+USD = "USD"
+
+
+def fx_key(currency: str) -> str:
+    """Line of an exchange rate.
+
+    Examples
+    --------
+    >>> fx_key("EUR")
+    'fx_eur'
+    """
+    return f"fx_{currency.lower()}"
 
 
 @dataclass(frozen=True)
@@ -20,12 +33,20 @@ class Assumed:
     """measured, quoted, derived, estimated or scenario."""
     scenario_path: str = ""
     """finance.discount_rate, where the number is the scenario's own."""
+    currency: str = USD
+    """Of a price; the ledger translates others."""
 
     def as_input(self, name: str, label: str, unit: str) -> Input:
-        """The same as an input of the ledger."""
+        """The same as an input of the ledger; `unit` names USD where the price is in it."""
         return Input(
-            name, label, unit, self.value, self.source, self.as_of, self.basis, self.scenario_path
-        )
+            name, label, unit.replace(USD, self.currency), self.value, self.source, self.as_of,
+            self.basis, self.scenario_path,
+        )  # fmt: skip
+
+    @property
+    def in_usd(self) -> str:
+        """Factor that a formula takes to USD: blank, or the row of the month's exchange rate."""
+        return "" if self.currency == USD else f" * {fx_key(self.currency)}"
 
 
 def _unless_stated(value: float) -> Assumed:
@@ -96,6 +117,9 @@ class Common:
     book_life_years: Assumed = FIVE_YEARS
     """Straight-line life in the books; whole."""
     running: Running = Running()
+    fx: Mapping[str, tuple[Assumed, ...]] = field(default_factory=dict)
+    """USD for one unit of a currency, by calendar year from that of the first month; the last
+    holds on."""
     tax: TaxTerms | None = None
     """None: planned before tax."""
 

@@ -30,7 +30,7 @@ def owned_lines(offer: OwnedOffer, site: SiteCosts) -> Rows:
         raise ValueError(f"{key}: costs are those of {site.site!r}")
     lines = (
         *_purchase(offer, key, machine),
-        *_upkeep(offer, key, machine, f"site_{slug(site.site)}"),
+        *_upkeep(offer, key, machine, site),
         *_people(offer, key, machine),
         *_end_value(offer, key, machine),
         *_books(offer, key),
@@ -65,7 +65,8 @@ def _purchase(offer: OwnedOffer, key: str, machine: str) -> list[Line]:
         Line(f"{key}_bought", "Ordered", lots, "quantity", group=group),
         Line(
             f"{key}_price_usd", f"Price of a {offer.lot_name} ordered", "USD", "calculation",
-            f"{machine}_lot_usd * {path_key('capex', offer.path)}", group=group,
+            f"{machine}_lot_usd * {path_key('capex', offer.path)}{offer.lot_usd.in_usd}",
+            group=group,
         ),
         Line(
             f"{key}_servers_usd", "Servers ordered", "USD", "calculation",
@@ -131,8 +132,8 @@ def _payments(key: str, machine: str, group: str) -> list[Line]:
     ]  # fmt: skip
 
 
-def _upkeep(offer: OwnedOffer, key: str, machine: str, place: str) -> list[Line]:
-    group = offer.label
+def _upkeep(offer: OwnedOffer, key: str, machine: str, site: SiteCosts) -> list[Line]:
+    place, group = f"site_{slug(site.site)}", offer.label
     share = "{key}_value_in_service_usd * {name}_frac_per_year / 12"
     return [
         Line(
@@ -155,12 +156,13 @@ def _upkeep(offer: OwnedOffer, key: str, machine: str, place: str) -> list[Line]
         Line(
             f"{key}_rent_usd", "Rent for contracted power", "USD", "cash",
             f"{key}_in_service * {machine}_lot_kw * {place}_rent_usd_per_kw_month"
-            " * rent_escalator", "rent", group,
+            f" * rent_escalator{site.rent_usd_per_kw_month.in_usd}", "rent", group,
         ),
         Line(
             f"{key}_idle_energy_usd", "Energy without work, with PUE", "USD", "cash",
             f"{key}_in_service * {machine}_lot_kw * {machine}_idle_frac * hours * {place}_pue"
-            f" * {place}_electricity_usd_per_kwh * electricity_escalator", "energy", group,
+            f" * {place}_electricity_usd_per_kwh * electricity_escalator"
+            f"{site.electricity_usd_per_kwh.in_usd}", "energy", group,
         ),
     ]  # fmt: skip
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from planner.schema.base import Frac, Frozen, Month, NonNegative
+from planner.schema.base import Currency, Frac, Frozen, Month, NonNegative, Positive
 
 Rate = Annotated[float, Field(gt=-0.9, le=2)]
 RateByGeneration = Rate | dict[str, Rate]
@@ -182,6 +182,10 @@ class Finance(Frozen):
     """When in its month cash is taken to fall."""
     currency: Literal["USD"] = "USD"
     """Reporting currency (others: not supported yet)."""
+    fx: dict[Currency, Positive | dict[int, Positive]] = Field(default_factory=dict)
+    """USD for one unit of each currency in which prices are written, one rate or by calendar year
+    from that of the first month; a year left out keeps the rate before it. Orders and contracts
+    are translated at the rate of the month in which they are signed, use at the rate of its own."""
     residual: Residual = Residual()
     """End value of owned machines."""
     price_paths: PricePaths = PricePaths()

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from planner.schema.base import Frozen, Later, Month, NonNegative, Positive
+from planner.schema.base import Currency, Frozen, Later, Month, NonNegative, Positive
 
 
 class Option(StrEnum):
@@ -55,6 +55,8 @@ class PriceOverride(Frozen):
     """USD per lot (owned, colo), per accelerator-hour (rented), per million input tokens (api)."""
     output_usd: Positive | None = None
     """USD per million output tokens (api)."""
+    currency: Currency = "USD"
+    """Of these prices, whatever their names say; needs a rate in finance.fx."""
     source: Annotated[str, Field(min_length=3)]
     """Who quoted it."""
     as_of: str

@@ -21,7 +21,6 @@ from planner.finance.lines import (
     assemble,
     common_lines,
     on_demand_lines,
-    owned_lines,
 )
 from planner.finance.metrics import (
     annuity_factor,
@@ -33,6 +32,7 @@ from planner.finance.metrics import (
     resale_usd,
 )
 from planner.finance.offers import Assumed, Common, OnDemandOffer, OwnedOffer, SiteCosts
+from planner.finance.owned import owned_lines
 from planner.finance.unit import input_values, npv_usd
 from tests.crosscheck.outside_cases import read
 
