@@ -11,7 +11,7 @@ from planner.answer.decided import SOME, Decided
 from planner.candidates.assemble import active_kwh
 from planner.candidates.costs import Money, mean_requests, money, tokens_a_request
 from planner.errors import PlannerError
-from planner.finance import ledger, unit
+from planner.finance import ledger, tax, unit
 from planner.finance.ledger import Input, Line, Rows
 from planner.finance.lines import assemble
 from planner.finance.offers import api_key, energy_key, owned_key, rented_key
@@ -65,6 +65,8 @@ def books(decided: Decided) -> Books:
         add(decided, priced, parts, quantities, groups)
     _apis(decided, priced, parts, quantities)
     _energy(decided, priced, parts, quantities)
+    if decided.case.offers.taxed_together:
+        parts.append(_company_tax(decided, parts))
     lines, inputs = assemble(parts)
     months = priced.orders.shape[1]
     values = ledger.evaluate(lines, unit.input_values(inputs), quantities, months)
@@ -73,6 +75,19 @@ def books(decided: Decided) -> Books:
     if abs(found.npv_usd - cost) > AGREE_REL * max(abs(cost), 1.0):
         raise PlannerError(f"ledger NPV {found.npv_usd:,.2f} differs from the cost {cost:,.2f}")
     return found
+
+
+def _company_tax(decided: Decided, parts: list[Rows]) -> Rows:
+    """Tax of all options of the ledger together."""
+    terms = decided.case.offers.common.tax
+    assert terms is not None
+    deducted = [
+        line.key
+        for lines, _ in parts
+        for line in lines
+        if line.kind == "tax" and line.category == tax.DEDUCTIONS
+    ]
+    return tax.company_lines(terms, deducted)
 
 
 Groups = dict[str, tuple[str, int, int]]

@@ -65,10 +65,12 @@ def notes(decided: Decided, money: Books) -> Iterator[str]:
     tax = decided.case.scenario.finance.tax
     if not tax.pays_tax:
         return
-    yield (
-        "After tax: costs are net of the tax they save, every deduction finding income in its "
-        "fiscal year; the discount rate is taken as one after tax."
-    )
+    use = {
+        "at_once": "every deduction finding income in its fiscal year",
+        "carried_forward": "losses beyond other taxable income carried to later years planned",
+        "never": "deductions beyond other taxable income of their fiscal year lost",
+    }[tax.losses]
+    yield f"After tax: costs are net of the tax they save, {use}; the discount rate is after tax."
     if (tax.depreciation or "").startswith("macrs") and not tax.bonus_frac:
         yield (
             "finance.tax.bonus_frac is 0: US law allows 1.0 for what is acquired and placed in "

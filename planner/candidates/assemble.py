@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from planner import problem as seam
 from planner.candidates.case import Axes, Case
+from planner.candidates.company_tax import company_tax
 from planner.candidates.costs import Money, costs_of, money
 from planner.candidates.machines import machines_of
 from planner.candidates.offers import COMMITMENTS, FULL, IDLE, Offers, assumption
@@ -48,6 +49,7 @@ def build(case: Case) -> tuple[seam.Problem, Axes]:
         costs=costs_of(case, axes, priced),
         limits=_limits(case.scenario, when, years, len(axes.accelerators)),
         api_class=np.array([a.demand_class for a in case.offers.apis], np.int64),
+        tax=company_tax(case, axes, priced, active_kwh(case, axes)),
     )
     return problem, axes
 

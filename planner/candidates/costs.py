@@ -36,6 +36,19 @@ class Money:
     """(periods, months): one order in the first month of each period."""
     spread: Array
     """(periods, months): one unit of even use over each period."""
+    settlement_of: NDArray[np.int64]
+    """(months,): fiscal year that settles a month's tax; beyond the horizon the month itself."""
+
+    def deducted_usd(self, rows: Rows, key: str, line: str, by_month: Array) -> Array:
+        """Deductions of one unit of a quantity by settlement [USD], (periods, settlements)."""
+        lines, inputs = assemble([self.common, rows])
+        values = unit.unit_values(
+            lines, unit.input_values(inputs), quantity_key=key, by_month=by_month,
+            calendar=self.calendar,
+        )  # fmt: skip
+        deducted = np.broadcast_to(values[line], by_month.shape)
+        starts = np.unique(self.settlement_of, return_index=True)[1]
+        return np.asarray(np.add.reduceat(deducted, starts, axis=1), float)
 
     def npv_usd(self, rows: Rows, key: str, by_month: Array) -> Array:
         """Net present cost of one unit of a quantity in each period [USD], (periods,)."""
@@ -74,6 +87,7 @@ def money(offers: Offers, when: Calendar) -> Money:
         spread=unit.monthly_spread(
             periods=periods, period_months=when.period_months, hours=calendar["hours"]
         ),
+        settlement_of=np.cumsum(calendar["fiscal_year_first"]).astype(np.int64) - 1,
     )
 
 

@@ -141,7 +141,15 @@ class Offers:
         return self._taxed(active_energy_lines(costs), energy_key(costs.site))
 
     def _taxed(self, rows: Rows, key: str, asset: Asset | None = None) -> Rows:
-        return rows if self.common.tax is None else taxed(rows, key=key, asset=asset)
+        if self.common.tax is None:
+            return rows
+        return taxed(rows, key=key, asset=asset, settled=not self.taxed_together)
+
+    @property
+    def taxed_together(self) -> bool:
+        """Whether losses are not used at once, so that tax is the company's, not each option's."""
+        tax = self.common.tax
+        return tax is not None and tax.other_income_usd_per_year is not None
 
 
 def offers(scenario: Scenario, catalog: Catalog) -> Offers:
@@ -425,7 +433,17 @@ def _tax(tax: Tax) -> TaxTerms | None:
         bonus_frac=_own("tax.bonus_frac", tax.bonus_frac),
         state_bonus_conforms=_code(tax.state_conforms_to_bonus - 1, "scenario"),
         tax_convention=_code(CONVENTIONS.index(tax.convention), tax.convention),
+        other_income_usd_per_year=_other_income(tax),
+        losses_carried=None
+        if tax.losses == "at_once"
+        else Assumed(float(tax.losses == "carried_forward"), tax.losses, "", "scenario"),
     )
+
+
+def _other_income(tax: Tax) -> Assumed | None:
+    if tax.losses == "at_once" or tax.other_taxable_income_usd is None:
+        return None
+    return _own("tax.other_taxable_income_usd", tax.other_taxable_income_usd)
 
 
 def _code(position: int, source: str) -> Assumed:

@@ -11,7 +11,8 @@ A formula is a Python expression over names and numbers:
   line n months later, in the last month at the latest; n is made of inputs and literals;
 - ``pick(code, a, b, ...)`` is a where code is 1, b where it is 2, ...; ``min`` and ``max``;
 - operators ``+ - * / **`` and the literals 0, 1, 12, 100;
-- a formula with ``prev`` is affine in it: slope times ``prev`` plus a rest without it.
+- a formula with ``prev`` is affine in it, slope times ``prev`` plus a rest without it, or the
+  ``min`` or ``max`` of such.
 
 Lines stand in calculation order: a formula names only lines above its own. Cost is positive.
 
@@ -97,15 +98,32 @@ def evaluate(
 
 
 def _row(line: Line, inputs: Mapping[str, float], above: Mapping[str, Array], months: int) -> Array:
-    slope, rest = _affine(parse(line.formula), inputs, above)
-    if slope is None:
+    tree = parse(line.formula)
+    parts, name = [tree], "min"
+    if isinstance(tree, ast.Call) and called(tree) in ("min", "max") and _has_prev(tree):
+        parts, name = tree.args, called(tree)
+    best = np.minimum if name == "min" else np.maximum
+    pairs = [_affine(part, inputs, above) for part in parts]
+    if all(slope is None for slope, _ in pairs):
+        rest = pairs[0][1]
         return np.broadcast_to(rest, (*np.shape(rest)[:-1], months))
-    shape = np.broadcast_shapes(np.shape(slope), np.shape(rest), (months,))
-    slopes = np.moveaxis(np.broadcast_to(slope, shape), -1, 0)
-    value = np.moveaxis(np.broadcast_to(rest, shape), -1, 0).copy()
+    known = [x for pair in pairs for x in pair if x is not None]
+    shape = np.broadcast_shapes(*map(np.shape, known), (months,))
+    slopes, rests = (
+        [np.moveaxis(np.broadcast_to(0.0 if x is None else x, shape), -1, 0) for x in side]
+        for side in zip(*pairs, strict=True)
+    )
+    value = best.reduce(rests).copy()
     for month in range(1, months):
-        value[month] += slopes[month] * value[month - 1]
+        value[month] = best.reduce(
+            [rest[month] + slope[month] * value[month - 1]
+             for slope, rest in zip(slopes, rests, strict=True)]
+        )  # fmt: skip
     return np.moveaxis(value, 0, -1)
+
+
+def _has_prev(tree: ast.expr) -> bool:
+    return any(isinstance(node, ast.Name) and node.id == "prev" for node in ast.walk(tree))
 
 
 @cache

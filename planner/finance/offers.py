@@ -71,6 +71,10 @@ class TaxTerms:
     """1 where the state allows the bonus, else 0."""
     tax_convention: Assumed
     """Position in `tax.CONVENTIONS`, 1 for the first."""
+    other_income_usd_per_year: Assumed | None = None
+    """Of the company; None: every deduction finds income in its year."""
+    losses_carried: Assumed | None = None
+    """1 carried forward, 0 lost; where other income is given."""
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,13 @@ def unit_values(
     return ledger.evaluate(lines, inputs, quantities, by_month.shape[-1])
 
 
+def common_values(
+    lines: Sequence[Line], inputs: Sequence[Input], calendar: Mapping[str, Array]
+) -> dict[str, Array]:
+    """Lines that belong to no option, shape (months,)."""
+    return ledger.evaluate(lines, input_values(inputs), calendar, calendar["hours"].shape[-1])
+
+
 def weight(values: Mapping[str, Array]) -> Array:
     """Discount factor x share of cash that counts, shape (months,)."""
     return np.asarray(values["discount_factor"] * values["counted"], float)

@@ -97,10 +97,11 @@ class Tax(Frozen):
     """First-year convention. auto: mid-quarter in fiscal years that place more than 40 % of their
     purchases in service in the last quarter (26 U.S.C. 168(d)(3)), else half-year."""
     losses: Literal["at_once", "carried_forward", "never"] = "at_once"
-    """Deductions beyond the plan's own income: used at once against other income of the company,
-    carried forward, or lost."""
+    """Deductions: all find income of the company in their fiscal year (at_once); or those beyond
+    other_taxable_income_usd are carried forward to later years of the horizon, or never used."""
     other_taxable_income_usd: NonNegative | None = None
-    """Taxable income of the company a year from everything else."""
+    """Taxable income of the company a year from everything else; needed where losses are carried
+    forward or never used."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -108,10 +109,10 @@ class Tax(Frozen):
             raise ValueError(
                 f"losses {self.losses} needs other_taxable_income_usd, against which they are used"
             )
-        if self.losses != "at_once":
+        if self.losses != "at_once" and self.state_rate:
             raise ValueError(
-                f"not supported yet: losses {self.losses}; at_once takes every deduction to be "
-                "used in its year"
+                f"not supported yet: a state_rate with losses {self.losses}; add it to rate, or "
+                "use losses at_once"
             )
         if not self.pays_tax:
             idle = [name for name in ("rate", "depreciation") if getattr(self, name) is not None]

@@ -92,7 +92,14 @@ def test_quantities_not_given_are_zero():
 
 @pytest.mark.parametrize(
     "formula",
-    ["prev ** one", "one ** prev", "one / prev", "prev * prev", "max(prev, one)", "pick(prev, 1)"],
+    [
+        "prev ** one",
+        "one ** prev",
+        "one / prev",
+        "prev * prev",
+        "1 + max(prev, one)",
+        "pick(prev, 1)",
+    ],
 )
 def test_formulas_not_affine_in_prev_are_refused(formula):
     with pytest.raises(ValueError, match="affine"):
@@ -137,6 +144,19 @@ def test_choices_are_made_month_by_month():
 def test_a_code_that_names_no_choice_is_refused(code):
     with pytest.raises(ValueError, match="a code is 1 to 2"):
         evaluate((calculation("row", "pick(code, 0, 1)"),), {"code": code}, {}, 3)
+
+
+def test_a_balance_that_never_falls_below_nothing():
+    # 3, 3 - 5 -> 0, 0 + 2, 2 + 4; the ceiling cuts at 5.
+    lines = (
+        Line("flow", "flow", "USD", "quantity"),
+        calculation("floor", "max(prev + flow, 0)"),
+        calculation("both", "min(prev + flow, five, 100 - prev)"),
+    )
+    flow = np.array([[3.0, -5.0, 2.0, 4.0], [1.0, 1.0, 1.0, 1.0]])
+    found = evaluate(lines, {"five": 5.0}, {"flow": flow}, 4)
+    assert found["floor"].tolist() == [[3, 0, 2, 6], [1, 2, 3, 4]]
+    assert found["both"].tolist() == [[3, -2, 0, 4], [1, 2, 3, 4]]
 
 
 def test_shifts_forward_and_back():
