@@ -1,6 +1,7 @@
 """Published finance cases, one test a case id, against the product's functions."""
 
 import math
+from dataclasses import MISSING
 
 import numpy as np
 import pytest
@@ -65,7 +66,11 @@ def a(value):
 def flat():
     """No discounting, no adders, flat prices: the sources' own arithmetic."""
     paths = ("capex_per_year", "rental_per_year")
-    names = [name for name in Common.__dataclass_fields__ if name not in paths]
+    names = [
+        name
+        for name, field in Common.__dataclass_fields__.items()
+        if name not in paths and field.default is MISSING and field.default_factory is MISSING
+    ]
     return Common(**{name: a(0.0) for name in names}, **{path: {"all": a(0)} for path in paths})
 
 
