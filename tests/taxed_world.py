@@ -37,3 +37,17 @@ def answered() -> tuple[Decided, Plan]:
     decided = Decided(decided.case, decided.problem, decided.axes, x)
     return decided, plan(decided, gap_asked_frac=1e-6, audit=audit(decided.problem, x), binding=[],
                          seconds={})  # fmt: skip
+
+
+@cache
+def company() -> Plan:
+    """Losses carried forward, and own machines priced in euro."""
+    tax = {"pays_tax": True, "rate": 0.25, "depreciation": "macrs_5", "losses": "carried_forward",
+           "other_taxable_income_usd": 70_000.0}  # fmt: skip
+    prices = [{**OWNED_CHEAP, "currency": "EUR"}]
+    return decide(
+        mixed_scenario(
+            finance={"tax": tax, "fx": {"EUR": {2027: 1.1, 2028: 1.2}}},
+            supply={"options": ["owned", "on_demand", "api"], "prices": prices},
+        )
+    )[1]

@@ -75,7 +75,7 @@ def _usd_per_lot_h(
     lines, inputs = assemble([priced.common, rows])
     values = unit.unit_values(
         lines, unit.input_values(inputs), quantity_key=quantity, by_month=by_month[:1],
-        calendar=priced.calendar,
+        calendar=priced.calendar, more=(serving, "hours"),
     )  # fmt: skip
     hours = values[serving] if serving == quantity else values[serving] * values["hours"]
     lot_hours = float((hours * unit.weight(values)).sum())

@@ -44,7 +44,7 @@ class Money:
         lines, inputs = assemble([self.common, rows])
         values = unit.unit_values(
             lines, unit.input_values(inputs), quantity_key=key, by_month=by_month,
-            calendar=self.calendar,
+            calendar=self.calendar, more=(line,),
         )  # fmt: skip
         deducted = np.broadcast_to(values[line], by_month.shape)
         starts = np.unique(self.settlement_of, return_index=True)[1]

@@ -25,7 +25,7 @@ Tax lines are deductions, before the rate.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, Literal
@@ -100,7 +100,8 @@ def evaluate(
 def _row(line: Line, inputs: Mapping[str, float], above: Mapping[str, Array], months: int) -> Array:
     tree = parse(line.formula)
     parts, name = [tree], "min"
-    if isinstance(tree, ast.Call) and called(tree) in ("min", "max") and _has_prev(tree):
+    chosen = isinstance(tree, ast.Call) and called(tree) in ("min", "max")
+    if isinstance(tree, ast.Call) and chosen and "prev" in _names(line.formula):
         parts, name = tree.args, called(tree)
     best = np.minimum if name == "min" else np.maximum
     pairs = [_affine(part, inputs, above) for part in parts]
@@ -115,15 +116,16 @@ def _row(line: Line, inputs: Mapping[str, float], above: Mapping[str, Array], mo
     )
     value = best.reduce(rests).copy()
     for month in range(1, months):
+        if len(parts) == 1:
+            value[month] += slopes[0][month] * value[month - 1]
+            continue
         value[month] = best.reduce(
-            [rest[month] + slope[month] * value[month - 1]
-             for slope, rest in zip(slopes, rests, strict=True)]
-        )  # fmt: skip
+            [
+                rest[month] + slope[month] * value[month - 1]
+                for slope, rest in zip(slopes, rests, strict=True)
+            ]
+        )
     return np.moveaxis(value, 0, -1)
-
-
-def _has_prev(tree: ast.expr) -> bool:
-    return any(isinstance(node, ast.Name) and node.id == "prev" for node in ast.walk(tree))
 
 
 @cache
@@ -264,6 +266,30 @@ def _lagged(row: Array, months: int) -> Array:
 def _shifted(row: Array, months: int) -> Array:
     count = row.shape[-1]
     return np.asarray(row[..., np.clip(np.arange(count) + months, 0, count - 1)], float)
+
+
+def behind(lines: Sequence[Line], wanted: Collection[str]) -> tuple[Line, ...]:
+    """The wanted lines and those that they rest on, in their order.
+
+    Examples
+    --------
+    >>> rows = [Line("n", "", "", "quantity"), Line("a", "", "", "cash", "n * 12"),
+    ...         Line("b", "", "", "book", "a + n")]
+    >>> [line.key for line in behind(rows, {"a"})]
+    ['n', 'a']
+    """
+    needed, found = set(wanted), []
+    for line in reversed(lines):
+        if line.key in needed:
+            found.append(line)
+            needed |= _names(line.formula)
+    return tuple(reversed(found))
+
+
+@cache
+def _names(formula: str) -> frozenset[str]:
+    tree = parse(formula) if formula else ast.Constant(0)
+    return frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
 
 
 def cash(lines: Sequence[Line], values: Mapping[str, Array]) -> Array:

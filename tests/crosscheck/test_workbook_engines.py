@@ -17,7 +17,7 @@ import pytest
 from planner.report import recost
 from planner.report.workbook import workbook_bytes, write_workbook
 from tests.plan_fixture import small_plan
-from tests.taxed_world import answered
+from tests.taxed_world import answered, company
 
 EPOCH = date(1899, 12, 30)
 
@@ -162,14 +162,41 @@ AFTER_TAX = [
 
 @pytest.mark.parametrize("changes", AFTER_TAX, ids=str)
 def test_tax_and_payment_move_every_cell_as_they_move_the_plan(after_tax, changes):
-    book = openpyxl.load_workbook(after_tax)
-    model = ironcalc.load_from_xlsx(str(after_tax), "en", "UTC")
+    book, model, again = changed(after_tax, answered()[1], changes)
+    moves = bool(changes) and "book_life_years" not in changes
+    assert (abs(again.npv_usd - answered()[1].npv_usd) > 1) == moves
+    assert every_cell_agrees(book, model, again) > 6000
+
+
+COMPANY = [
+    {},
+    {"losses_carried": 0.0},
+    {"other_income_usd_per_year": 20_000.0, "tax_rate": 0.3},
+    {"fx_eur_year_1": 1.5},
+]
+
+
+@pytest.mark.parametrize("changes", COMPANY, ids=str)
+def test_losses_and_currencies_move_every_cell_as_they_move_the_plan(tmp_path, changes):
+    path = tmp_path / "company.xlsx"
+    write_workbook(company(), path)
+    book, model, again = changed(path, company(), changes)
+    assert (abs(again.npv_usd - company().npv_usd) > 1) == bool(changes)
+    assert every_cell_agrees(book, model, again) > 2000
+
+
+def changed(path, plan, changes):
+    """The workbook, an engine that has recalculated it with changes, and the plan costed again."""
+    book = openpyxl.load_workbook(path)
+    model = ironcalc.load_from_xlsx(str(path), "en", "UTC")
     for name, value in changes.items():
         model.set_user_input(*input_cell(book, name), repr(value))
     model.evaluate()
-    again = recost(answered()[1], changes)
-    moves = bool(changes) and "book_life_years" not in changes
-    assert (abs(again.npv_usd - answered()[1].npv_usd) > 1) == moves
+    return book, model, recost(plan, changes)
+
+
+def every_cell_agrees(book, model, again) -> int:
+    """Compare with the workbook of the plan costed again; number of formulas."""
     values = openpyxl.load_workbook(BytesIO(workbook_bytes(again)), data_only=True)
     count = 0
     for title in ("Costs", "Cash", "Annual"):
@@ -181,10 +208,10 @@ def test_tax_and_payment_move_every_cell_as_they_move_the_plan(after_tax, change
                     cached = number(values[title][cell.coordinate].value)
                     found = model.get_cell_value(position, cell.row, cell.column)
                     assert agrees(found, cached), (title, cell.coordinate, found, cached)
-    assert count > 6000
     checks = book.sheetnames.index("Checks")
     names = {str(cell.value): cell.row for cell in book["Checks"]["A"]}
     assert model.get_cell_value(checks, names["Profit and loss over the whole life = cash"], 5) == 1
+    return count
 
 
 @pytest.mark.slow
