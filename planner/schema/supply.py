@@ -105,7 +105,8 @@ class Limits(Frozen):
     """What the plan may not exceed or must reach."""
 
     capex_per_year_usd: NonNegative | dict[int, NonNegative] | None = None
-    """Budget for purchases: each fiscal year, or by fiscal year."""
+    """Budget for purchases: each fiscal year, or by fiscal year. An order counts whole in the year
+    in which it is placed, whatever the terms of payment."""
     accelerator_types_max: Annotated[int, Field(ge=1, le=20)] | None = None
     """Most accelerator types in the fleet."""
     availability_target: Annotated[float, Field(ge=0.5, lt=1)] = 0.999
