@@ -20,6 +20,7 @@ from planner.alternatives.variants import STANDARD, standard
 from planner.answer import unit_price
 from planner.answer.decided import Decided
 from planner.answer.plan import limits_in_use, plan
+from planner.answer.tax import in_convention
 from planner.candidates import evaluate as model
 from planner.candidates.assemble import build
 from planner.candidates.case import Case
@@ -196,14 +197,17 @@ def _optimized(
     question: Case, seen: Case, clock: _Clock, gap: float, time_limit_s: float
 ) -> Decided:
     """Cheapest fleet with the rates of `seen`; reports show the question's."""
-    clock.step("assemble")
-    problem, axes = build(seen)
     from planner.optimize.solve import optimize  # Pyomo takes half a second to import
 
-    clock.step("solve")
-    solution = optimize(problem, gap=gap, time_limit_s=time_limit_s, progress=clock.solving)
-    shown = replace(question.table, pruned_by=seen.table.pruned_by)
-    return Decided(replace(question, table=shown), problem, axes, solution)
+    def decide(now: Case) -> Decided:
+        clock.step("assemble")
+        problem, axes = build(replace(now, table=seen.table))
+        clock.step("solve")
+        solution = optimize(problem, gap=gap, time_limit_s=time_limit_s, progress=clock.solving)
+        shown = replace(now.table, pruned_by=seen.table.pruned_by)
+        return Decided(replace(now, table=shown), problem, axes, solution)
+
+    return in_convention(question, decide)
 
 
 def _answer(decided: Decided, clock: _Clock, gap: float) -> Plan:

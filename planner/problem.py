@@ -139,6 +139,36 @@ class Costs:
 
 
 @dataclass(frozen=True)
+class CompanyTax:
+    """Income tax of the whole company, where losses are not used at once.
+
+    z is a settlement of tax: the end of a fiscal year, or a month beyond the horizon. Deductions
+    are undiscounted USD of one unit; negative where income is taxed.
+    """
+
+    saved_usd: Array
+    """(settlements,): present value of the tax that one USD of used deductions saves."""
+    income_usd: Array
+    """(settlements,): taxable income from everything else."""
+    in_horizon: Flags
+    """(settlements,)"""
+    settled_in: Whole
+    """(periods,): settlement of what is used in a period."""
+    carried: bool
+    """Losses wait for later settlements of the horizon; else they are lost."""
+    buy_usd: Array
+    """(accelerators, sites, periods, settlements)"""
+    commit_usd: Array
+    """(commitments, accelerators, sites, periods, settlements)"""
+    on_demand_usd: Array
+    """(accelerators, sites, periods, blocks)"""
+    api_usd: Array
+    """(apis, periods, blocks)"""
+    energy_usd: Array
+    """(candidates, sites, periods, blocks)"""
+
+
+@dataclass(frozen=True)
 class Limits:
     """Company-wide limits."""
 
@@ -164,6 +194,8 @@ class Problem:
     limits: Limits
     api_class: Whole
     """(apis,): the class an API product can serve."""
+    tax: CompanyTax | None = None
+    """None: costs are before tax, or hold it already."""
 
 
 @dataclass(frozen=True)

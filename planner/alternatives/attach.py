@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from planner.alternatives.outcome import Answered, nothing
 from planner.answer.sources import ledger_inputs
-from planner.finance import ledger
-from planner.finance.ledger import Input
+from planner.finance import ledger, tax
+from planner.finance.ledger import Input, Rows
 from planner.finance.lines import assemble
 from planner.result import Plan
 
@@ -24,7 +25,7 @@ def with_options(plan: Plan, found: Sequence[Answered], asked: int) -> Plan:
     """
     given = tuple(_input(row.model_dump()) for row in plan.ledger_inputs)
     own = ledger.load(plan.ledger_lines), given
-    lines, inputs = assemble([own, *(one.rows for one in found)])
+    lines, inputs = _joined([own, *(one.rows for one in found)])
     missing = asked - len(found)
     left = [f"{missing} of {asked} options were not solved: stopped early."] if missing else []
     return plan.model_copy(
@@ -35,6 +36,20 @@ def with_options(plan: Plan, found: Sequence[Answered], asked: int) -> Plan:
             "notes": [*plan.notes, *left],
         }
     )
+
+
+def _joined(parts: Sequence[Rows]) -> Rows:
+    """One ledger; where tax is the company's, it is of the deductions of all parts."""
+    lines, inputs = assemble(
+        (tuple(line for line in part if line.group != tax.COMPANY), given) for part, given in parts
+    )
+    deducted = [line.key for line in lines if tax.is_deduction(line)]
+    company = (
+        replace(line, formula=" + ".join(deducted)) if line.key == tax.COMPANY_DEDUCTED else line
+        for line in parts[0][0]
+        if line.group == tax.COMPANY
+    )
+    return (*lines, *company), inputs
 
 
 def _input(row: dict[str, object]) -> Input:

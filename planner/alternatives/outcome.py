@@ -11,11 +11,11 @@ from planner.alternatives.variants import Variant, unserved
 from planner.answer import fleet
 from planner.answer.decided import Decided
 from planner.answer.money import Books, books, quantities
+from planner.answer.tax import in_convention
 from planner.candidates.assemble import build
 from planner.candidates.case import Case
 from planner.errors import InfeasibleError, StoppedError
-from planner.finance.ledger import Input, Line
-from planner.finance.lines import Rows
+from planner.finance.ledger import Input, Line, Rows
 from planner.result import OptionRow, Plan
 
 GAP_FRAC = 0.01
@@ -90,9 +90,11 @@ def _answered(variant: Variant, gap: float, limit_s: float) -> Answered:
 def _solved(question: Case, gap: float, limit_s: float) -> _Found:
     from planner.optimize.solve import optimize  # noqa: PLC0415  (Pyomo takes half a second)
 
-    problem, axes = build(question)
-    solution = optimize(problem, gap=gap, time_limit_s=limit_s)
-    decided = Decided(question, problem, axes, solution)
+    def decide(now: Case) -> Decided:
+        problem, axes = build(now)
+        return Decided(now, problem, axes, optimize(problem, gap=gap, time_limit_s=limit_s))
+
+    decided = in_convention(question, decide)
     return _Found(decided, books(decided))
 
 

@@ -1,7 +1,8 @@
 """What each class costs: its own API fees and energy, and its share of every machine it uses.
 
 Machines of one SKU at one site are shared by accelerator-hours kept active; idle hours and spares
-follow the same share, so that the classes add up to the whole.
+follow the same share, so that the classes add up to the whole. Tax that is the company's follows
+what each class costs before it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from planner.answer.decided import Decided
 from planner.answer.money import Books
 from planner.candidates.costs import mean_requests
+from planner.finance.tax import COMPANY
 from planner.result import ClassCost
 from planner.units import MILLION
 
@@ -23,10 +25,13 @@ def class_costs(decided: Decided, books: Books) -> list[ClassCost]:
     shares = _machine_shares(decided)
     groups = books.by_group()
     npv, total = np.zeros(len(shares)), np.zeros(len(shares))
+    company_npv, company_total = groups.pop(COMPANY, (0.0, 0.0))
     for label, (group_npv, group_total) in groups.items():
         share = _share(label, decided, books, shares)
         npv += share * group_npv
         total += share * group_total
+    npv += company_npv * npv / npv.sum()
+    total += company_total * total / total.sum()
     found = []
     for d, name in enumerate(decided.problem.labels.classes):
         requests = float(mean_requests(decided.case.traffic, d).sum())

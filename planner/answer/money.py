@@ -11,17 +11,9 @@ from planner.answer.decided import SOME, Decided
 from planner.candidates.assemble import active_kwh
 from planner.candidates.costs import Money, mean_requests, money, tokens_a_request
 from planner.errors import PlannerError
-from planner.finance import ledger, unit
-from planner.finance.ledger import Input, Line
-from planner.finance.lines import (
-    Rows,
-    active_energy_lines,
-    api_lines,
-    assemble,
-    commitment_lines,
-    on_demand_lines,
-    owned_lines,
-)
+from planner.finance import ledger, tax, unit
+from planner.finance.ledger import Input, Line, Rows
+from planner.finance.lines import assemble
 from planner.finance.offers import api_key, energy_key, owned_key, rented_key
 from planner.units import MILLION
 
@@ -73,6 +65,8 @@ def books(decided: Decided) -> Books:
         add(decided, priced, parts, quantities, groups)
     _apis(decided, priced, parts, quantities)
     _energy(decided, priced, parts, quantities)
+    if decided.case.offers.taxed_together:
+        parts.append(_company_tax(decided, parts))
     lines, inputs = assemble(parts)
     months = priced.orders.shape[1]
     values = ledger.evaluate(lines, unit.input_values(inputs), quantities, months)
@@ -92,6 +86,14 @@ def quantities(money: Books) -> dict[str, list[float]]:
     }
 
 
+def _company_tax(decided: Decided, parts: list[Rows]) -> Rows:
+    """Tax of all options of the ledger together."""
+    terms = decided.case.offers.common.tax
+    assert terms is not None
+    deducted = [line.key for lines, _ in parts for line in lines if tax.is_deduction(line)]
+    return tax.company_lines(terms, deducted)
+
+
 Groups = dict[str, tuple[str, int, int]]
 
 
@@ -101,8 +103,7 @@ def _owned(
     for g, s in np.argwhere(decided.solution.lots_bought.any(axis=2)).tolist():
         at = decided.axes.accelerators[g], decided.axes.sites[s]
         offer, place = decided.case.offers.owned[at], decided.case.offers.places[s]
-        assert place.costs is not None
-        parts.append(owned_lines(offer, place.costs))
+        parts.append(decided.case.offers.owned_rows(at))
         quantities[f"{owned_key(*at)}_bought"] = decided.solution.lots_bought[g, s] @ priced.orders
         groups[offer.label] = (place.site.kind, g, s)
 
@@ -113,7 +114,7 @@ def _signed(
     for o, g, s in np.argwhere(decided.solution.lots_signed.any(axis=3)).tolist():
         at = decided.axes.options[o], decided.axes.accelerators[g], decided.axes.sites[s]
         offer = decided.case.offers.commitments[at]
-        parts.append(commitment_lines(offer))
+        parts.append(decided.case.offers.commitment_rows(at))
         signed = decided.solution.lots_signed[o, g, s] @ priced.orders
         quantities[f"{rented_key(*at)}_signed"] = signed
         groups[offer.label] = (at[0], g, s)
@@ -126,7 +127,7 @@ def _on_demand(
     for g, s in np.argwhere((lot_hours > SOME).any(axis=2)).tolist():
         at = decided.axes.accelerators[g], decided.axes.sites[s]
         offer = decided.case.offers.on_demand[at]
-        parts.append(on_demand_lines(offer))
+        parts.append(decided.case.offers.on_demand_rows(at))
         key = f"{rented_key('on_demand', *at)}_lot_hours"
         quantities[key] = lot_hours[g, s] @ priced.spread
         groups[offer.label] = ("on_demand", g, s)
@@ -137,7 +138,7 @@ def _apis(decided: Decided, priced: Money, parts: list[Rows], quantities: dict[s
         share = decided.solution.api_frac[a]
         if share.max(initial=0.0) <= SOME:
             continue
-        parts.append(api_lines(api.offer))
+        parts.append(decided.case.offers.api_rows(api.offer))
         requests = (mean_requests(decided.case.traffic, api.demand_class) * share).sum(axis=1)
         for kind, tokens in tokens_a_request(decided.case.table, api.demand_class).items():
             key = f"{api_key(api.offer.name)}_{kind}_mtokens"
@@ -151,5 +152,5 @@ def _energy(
     used = (decided.solution.served_frac * kwh[:, None]).sum(axis=(0, 3))
     for s, place in enumerate(decided.case.offers.places):
         if place.costs is not None and used[s].any():
-            parts.append(active_energy_lines(place.costs))
+            parts.append(decided.case.offers.energy_rows(place.costs))
             quantities[f"{energy_key(place.site.name)}_it_kwh"] = used[s] @ priced.spread

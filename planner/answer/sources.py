@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 
+from planner.answer import tax
 from planner.answer.decided import SOME, Decided
 from planner.answer.money import Books
 from planner.candidates.enumerate import ANY
@@ -69,7 +70,9 @@ def _money(given: Input, today: date, limit_days: float) -> SourceRow:
 
 def is_stale(given: Input, today: date, limit_days: float) -> bool:
     """Whether a price is older than prices may be."""
-    if given.unit not in PRICE_UNITS or not given.as_of:
+    money, slash, per = given.unit.partition("/")
+    is_price = f"USD{slash}{per}" in PRICE_UNITS and money.isupper() and len(money) == len("USD")
+    if not is_price or not given.as_of:
         return False
     return (today - date.fromisoformat(given.as_of)).days > limit_days
 
@@ -154,7 +157,12 @@ def notes(decided: Decided, books: Books, today: date) -> list[str]:
         found.append(f"Prices older than {limit:.0f} days: {_list(stale)}.")
     if guessed:
         found.append(f"Estimated, not sourced: {_list(guessed)}.")
-    return [*found, *_about_candidates(decided), *_about_machines(decided)]
+    return [
+        *found,
+        *tax.notes(decided, books),
+        *_about_candidates(decided),
+        *_about_machines(decided),
+    ]
 
 
 def _list(inputs: Sequence[Input]) -> str:
@@ -209,5 +217,12 @@ def _about_machines(decided: Decided) -> Iterator[str]:
                    "(switches, power shelf, cooling) is not covered.")  # fmt: skip
     if (x.api_frac > SOME).any():
         yield "Traffic sent to an API has the provider's latency; none is promised here."
-    if any(place.on_premises for place in decided.case.offers.places) and x.lots_bought.any():
-        yield "Staff and software licences are not in the cost."
+    running = decided.case.scenario.finance.running
+    unplanned = {
+        "Staff": running.staff_per_accelerator,
+        "software licences": running.licence_usd_per_gpu_year,
+    }
+    missing = " and ".join(name for name, given in unplanned.items() if not given)
+    if missing and x.lots_bought.any():
+        verb = "is" if missing == "Staff" else "are"
+        yield f"{missing[0].upper()}{missing[1:]} {verb} not in the cost: finance.running."

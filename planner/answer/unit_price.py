@@ -10,13 +10,8 @@ from numpy.typing import NDArray
 from planner.candidates.case import Case
 from planner.candidates.costs import Money, money
 from planner.finance import unit
-from planner.finance.lines import (
-    Rows,
-    assemble,
-    commitment_lines,
-    on_demand_lines,
-    owned_lines,
-)
+from planner.finance.ledger import Rows
+from planner.finance.lines import assemble
 from planner.finance.offers import owned_key, rented_key
 from planner.units import MILLION, SECONDS_PER_HOUR
 
@@ -56,21 +51,20 @@ def _cheapest_gpu_hour(case: Case) -> dict[str, Way]:
 
 def _ways(case: Case, priced: Money) -> Iterator[tuple[str, Way]]:
     """Every offer's levelized price of an accelerator-hour."""
-    sites = {place.site.name: place.costs for place in case.offers.places}
     for at, own in case.offers.owned.items():
-        costs, key = sites[own.site], owned_key(*at)
-        assert costs is not None
+        key = owned_key(*at)
         gpus = case.catalog.accelerators[own.accelerator].lot_gpus
-        rows = owned_lines(own, costs)
+        rows = case.offers.owned_rows(at)
         usd = _usd_per_lot_h(priced, rows, f"{key}_bought", f"{key}_in_service", priced.orders)
         yield own.accelerator, (usd / gpus, own.label)
     for term, signed in case.offers.commitments.items():
-        key, rows = rented_key(*term), commitment_lines(signed)
+        key, rows = rented_key(*term), case.offers.commitment_rows(term)
         usd = _usd_per_lot_h(priced, rows, f"{key}_signed", f"{key}_in_force", priced.orders)
         yield signed.accelerator, (usd / signed.lot_gpus.value, signed.label)
     for at, rented in case.offers.on_demand.items():
         key = f"{rented_key('on_demand', *at)}_lot_hours"
-        usd = _usd_per_lot_h(priced, on_demand_lines(rented), key, key, priced.spread)
+        rows = case.offers.on_demand_rows(at)
+        usd = _usd_per_lot_h(priced, rows, key, key, priced.spread)
         yield rented.accelerator, (usd / rented.lot_gpus.value, rented.label)
 
 
@@ -81,7 +75,7 @@ def _usd_per_lot_h(
     lines, inputs = assemble([priced.common, rows])
     values = unit.unit_values(
         lines, unit.input_values(inputs), quantity_key=quantity, by_month=by_month[:1],
-        calendar=priced.calendar,
+        calendar=priced.calendar, more=(serving, "hours"),
     )  # fmt: skip
     hours = values[serving] if serving == quantity else values[serving] * values["hours"]
     lot_hours = float((hours * unit.weight(values)).sum())

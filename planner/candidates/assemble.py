@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from planner import problem as seam
 from planner.candidates.case import Axes, Case
+from planner.candidates.company_tax import company_tax
 from planner.candidates.costs import Money, costs_of, money
 from planner.candidates.machines import machines_of
 from planner.candidates.offers import COMMITMENTS, FULL, IDLE, Offers, assumption
 from planner.candidates.places import Place
 from planner.candidates.traffic import Calendar, Traffic
-from planner.finance.lines import active_energy_lines
 from planner.finance.offers import energy_key
 from planner.schema.demand import Batch, Online
 from planner.schema.scenario import Scenario
@@ -49,6 +49,7 @@ def build(case: Case) -> tuple[seam.Problem, Axes]:
         costs=costs_of(case, axes, priced),
         limits=_limits(case.scenario, when, years, len(axes.accelerators)),
         api_class=np.array([a.demand_class for a in case.offers.apis], np.int64),
+        tax=company_tax(case, axes, priced, active_kwh(case, axes)),
     )
     return problem, axes
 
@@ -134,7 +135,7 @@ def _energy(case: Case, axes: Axes, priced: Money) -> Array:
     usd = np.zeros((len(axes.kept), len(axes.sites), *kwh.shape[1:]))
     for s, place in enumerate(case.offers.places):
         if place.costs is not None:
-            rows = active_energy_lines(place.costs)
+            rows = case.offers.energy_rows(place.costs)
             key = f"{energy_key(place.site.name)}_it_kwh"
             per_kwh = priced.npv_usd(rows, key, priced.spread)
             usd[:, s] = kwh * per_kwh[None, :, None]

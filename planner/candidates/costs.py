@@ -10,26 +10,20 @@ from numpy.typing import NDArray
 
 from planner import problem as seam
 from planner.candidates.case import Axes, Case
-from planner.candidates.offers import Offers
+from planner.candidates.offers import Offers, TaxCalendar
 from planner.candidates.table import Table
 from planner.candidates.traffic import Calendar, Traffic
 from planner.finance import unit
 from planner.finance.calendar import calendar_quantities
-from planner.finance.lines import (
-    Rows,
-    api_lines,
-    assemble,
-    commitment_lines,
-    common_lines,
-    on_demand_lines,
-    owned_lines,
-)
-from planner.finance.offers import ApiOffer, api_key, owned_key, rented_key
-from planner.units import MILLION, SECONDS_PER_HOUR
+from planner.finance.ledger import Rows
+from planner.finance.lines import assemble, common_lines
+from planner.finance.offers import api_key, owned_key, rented_key
+from planner.finance.reach import months_beyond
+from planner.units import MILLION, MONTHS_PER_YEAR, SECONDS_PER_HOUR
 
 Array = NDArray[np.float64]
 TAIL_MONTHS = 36
-"""Longest commitment: cash of contracts signed in the last month falls due until then."""
+"""Fewest months beyond the horizon: those of the longest commitment on the market."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +36,19 @@ class Money:
     """(periods, months): one order in the first month of each period."""
     spread: Array
     """(periods, months): one unit of even use over each period."""
+    settlement_of: NDArray[np.int64]
+    """(months,): fiscal year that settles a month's tax; beyond the horizon the month itself."""
+
+    def deducted_usd(self, rows: Rows, key: str, line: str, by_month: Array) -> Array:
+        """Deductions of one unit of a quantity by settlement [USD], (periods, settlements)."""
+        lines, inputs = assemble([self.common, rows])
+        values = unit.unit_values(
+            lines, unit.input_values(inputs), quantity_key=key, by_month=by_month,
+            calendar=self.calendar, more=(line,),
+        )  # fmt: skip
+        deducted = np.broadcast_to(values[line], by_month.shape)
+        starts = np.unique(self.settlement_of, return_index=True)[1]
+        return np.asarray(np.add.reduceat(deducted, starts, axis=1), float)
 
     def npv_usd(self, rows: Rows, key: str, by_month: Array) -> Array:
         """Net present cost of one unit of a quantity in each period [USD], (periods,)."""
@@ -62,8 +69,14 @@ class Money:
 
 def money(offers: Offers, when: Calendar) -> Money:
     """Matrices that place orders and spread use over months."""
-    total = when.months + TAIL_MONTHS
-    calendar = calendar_quantities(when.start, when.months, total)
+    lines, inputs = assemble(offers.rows())
+    total = when.months + max(TAIL_MONTHS, months_beyond(lines, unit.input_values(inputs)))
+    calendar = {
+        **calendar_quantities(
+            when.start, when.months, total, fiscal_year_start_month=when.fiscal_year_start_month
+        ),
+        **_tax_calendar(offers.tax_calendar, when, total),
+    }
     periods = len(when.labels)
     return Money(
         common=common_lines(offers.common),
@@ -74,7 +87,20 @@ def money(offers: Offers, when: Calendar) -> Money:
         spread=unit.monthly_spread(
             periods=periods, period_months=when.period_months, hours=calendar["hours"]
         ),
+        settlement_of=np.cumsum(calendar["fiscal_year_first"]).astype(np.int64) - 1,
     )
+
+
+def _tax_calendar(tax: TaxCalendar, when: Calendar, total: int) -> dict[str, Array]:
+    """Months whose orders get the bonus, and that fall into years of the mid-quarter convention."""
+    index = np.arange(total)
+    year, month = map(int, when.start.split("-"))
+    mid = np.isin(index, when.months_of_years(tax.mid_quarter))
+    opened = np.ones(total, bool)
+    if tax.bonus_from is not None:
+        from_year, from_month = map(int, tax.bonus_from.split("-"))
+        opened = index >= (from_year - year) * MONTHS_PER_YEAR + from_month - month
+    return {"mid_quarter": mid.astype(float), "bonus_open": opened.astype(float)}
 
 
 def costs_of(case: Case, axes: Axes, priced: Money) -> seam.Costs:
@@ -86,19 +112,18 @@ def costs_of(case: Case, axes: Axes, priced: Money) -> seam.Costs:
     for g, name in enumerate(axes.accelerators):
         for s, place in enumerate(case.offers.places):
             at = (name, place.site.name)
-            own, rented = case.offers.owned.get(at), case.offers.on_demand.get(at)
-            if own is not None and place.costs is not None:
-                rows, key = owned_lines(own, place.costs), f"{owned_key(*at)}_bought"
+            if at in case.offers.owned:
+                rows, key = case.offers.owned_rows(at), f"{owned_key(*at)}_bought"
                 buy[g, s] = priced.npv_usd(rows, key, priced.orders)
                 capex[g, s] = priced.capex_usd(rows, key)
-            if rented is not None:
+            if at in case.offers.on_demand:
                 key = f"{rented_key('on_demand', *at)}_lot_hours"
-                hourly[g, s] = priced.npv_usd(on_demand_lines(rented), key, priced.spread)
+                hourly[g, s] = priced.npv_usd(case.offers.on_demand_rows(at), key, priced.spread)
             for o, option in enumerate(axes.options):
-                signed = case.offers.commitments.get((option, *at))
-                if signed is not None:
+                if (option, *at) in case.offers.commitments:
+                    rows = case.offers.commitment_rows((option, *at))
                     key = f"{rented_key(option, *at)}_signed"
-                    commit[o, g, s] = priced.npv_usd(commitment_lines(signed), key, priced.orders)
+                    commit[o, g, s] = priced.npv_usd(rows, key, priced.orders)
     on_demand = hourly[..., None] * hours
     return seam.Costs(buy, commit, on_demand, _api(case, priced), capex)
 
@@ -109,15 +134,10 @@ def _api(case: Case, priced: Money) -> Array:
     for a, api in enumerate(case.offers.apis):
         requests = mean_requests(case.traffic, api.demand_class)
         for kind, tokens in tokens_a_request(case.table, api.demand_class).items():
-            per_mtoken = _api_npv(api.offer, kind, priced)
+            key = f"{api_key(api.offer.name)}_{kind}_mtokens"
+            per_mtoken = priced.npv_usd(case.offers.api_rows(api.offer), key, priced.spread)
             usd[a] += requests * tokens / MILLION * per_mtoken[:, None]
     return usd
-
-
-def _api_npv(offer: ApiOffer, kind: str, priced: Money) -> Array:
-    """Net present cost of a million tokens of one kind in each period [USD], (periods,)."""
-    key = f"{api_key(offer.name)}_{kind}_mtokens"
-    return priced.npv_usd(api_lines(offer), key, priced.spread)
 
 
 def mean_requests(traffic: Traffic, demand_class: int) -> Array:

@@ -19,14 +19,13 @@ from planner.candidates.quotes import (
     undominated,
 )
 from planner.finance.calendar import TIMING_MONTHS
+from planner.finance.ledger import Rows
 from planner.finance.lines import (
-    Rows,
     active_energy_lines,
     api_lines,
     commitment_lines,
     common_lines,
     on_demand_lines,
-    owned_lines,
 )
 from planner.finance.offers import (
     ApiOffer,
@@ -35,11 +34,21 @@ from planner.finance.offers import (
     Common,
     OnDemandOffer,
     OwnedOffer,
+    Running,
+    SiteCosts,
+    TaxTerms,
+    api_key,
+    energy_key,
+    owned_key,
+    rented_key,
+    slug,
 )
+from planner.finance.owned import owned_lines
+from planner.finance.tax import CONVENTIONS, METHODS, Asset, taxed
 from planner.schema.catalog import Accelerator, Catalog
 from planner.schema.demand import Batch, Online
-from planner.schema.finance import Finance, RateByGeneration
-from planner.schema.scenario import PERIOD_MONTHS, Scenario
+from planner.schema.finance import Finance, RateByGeneration, Tax
+from planner.schema.scenario import PERIOD_MONTHS, Horizon, Scenario
 from planner.schema.supply import Option
 
 COMMITMENTS = (Option.reserved_1y, Option.reserved_3y)
@@ -60,8 +69,18 @@ class ApiFor:
 
 
 @dataclass(frozen=True)
+class TaxCalendar:
+    """What tax law makes of time."""
+
+    bonus_from: str | None = None
+    """First month whose orders get the bonus; None: all."""
+    mid_quarter: frozenset[str] = frozenset()
+    """Fiscal years whose purchases are taken to fall under the mid-quarter convention."""
+
+
+@dataclass(frozen=True)
 class Offers:
-    """What can be had."""
+    """What can be had; its rows are after tax where the scenario pays tax."""
 
     common: Common
     places: tuple[Place, ...]
@@ -74,6 +93,7 @@ class Offers:
     quotes: Mapping[tuple[str, str], Quote]
     """By accelerator and catalog option (capex, on_demand, ...)."""
     notes: tuple[str, ...]
+    tax_calendar: TaxCalendar = TaxCalendar()
 
     def accelerators(self) -> set[str]:
         """Accelerators that can be had at all."""
@@ -82,16 +102,54 @@ class Offers:
 
     def rows(self) -> list[Rows]:
         """Ledger rows of every offer, the common ones first."""
-        sites = [place.costs for place in self.places if place.costs is not None]
-        costs = {site.site: site for site in sites}
         return [
             common_lines(self.common),
-            *(owned_lines(o, costs[o.site]) for o in self.owned.values()),
-            *(commitment_lines(o) for o in self.commitments.values()),
-            *(on_demand_lines(o) for o in self.on_demand.values()),
-            *(api_lines(a.offer) for a in self.apis),
-            *(active_energy_lines(site) for site in sites),
+            *(self.owned_rows(at) for at in self.owned),
+            *(self.commitment_rows(at) for at in self.commitments),
+            *(self.on_demand_rows(at) for at in self.on_demand),
+            *(self.api_rows(a.offer) for a in self.apis),
+            *(self.energy_rows(place.costs) for place in self.places if place.costs is not None),
         ]
+
+    def owned_rows(self, at: tuple[str, str]) -> Rows:
+        """Rows of machines bought, by accelerator and site."""
+        offer = self.owned[at]
+        costs = next(p.costs for p in self.places if p.costs and p.costs.site == offer.site)
+        key, machine = owned_key(*at), slug(offer.accelerator)
+        asset = Asset(
+            orders=f"{key}_orders_usd",
+            placed=f"{key}_placed_usd",
+            end_value=f"{key}_end_value_usd",
+            lead_months=f"{machine}_lead_months",
+        )
+        return self._taxed(owned_lines(offer, costs), key, asset)
+
+    def commitment_rows(self, at: tuple[str, str, str]) -> Rows:
+        """Rows of contracts, by option, accelerator and site."""
+        return self._taxed(commitment_lines(self.commitments[at]), rented_key(*at))
+
+    def on_demand_rows(self, at: tuple[str, str]) -> Rows:
+        """Rows of machines rented by the hour, by accelerator and site."""
+        return self._taxed(on_demand_lines(self.on_demand[at]), rented_key("on_demand", *at))
+
+    def api_rows(self, offer: ApiOffer) -> Rows:
+        """Rows of an API."""
+        return self._taxed(api_lines(offer), api_key(offer.name))
+
+    def energy_rows(self, costs: SiteCosts) -> Rows:
+        """Rows of the energy of work at one site."""
+        return self._taxed(active_energy_lines(costs), energy_key(costs.site))
+
+    def _taxed(self, rows: Rows, key: str, asset: Asset | None = None) -> Rows:
+        if self.common.tax is None:
+            return rows
+        return taxed(rows, key=key, asset=asset, settled=not self.taxed_together)
+
+    @property
+    def taxed_together(self) -> bool:
+        """Whether losses are not used at once, so that tax is the company's, not each option's."""
+        tax = self.common.tax
+        return tax is not None and tax.other_income_usd_per_year is not None
 
 
 def offers(scenario: Scenario, catalog: Catalog) -> Offers:
@@ -100,7 +158,6 @@ def offers(scenario: Scenario, catalog: Catalog) -> Offers:
     names = [n for n in wanted(scenario, catalog) if catalog.accelerators[n].plannable]
     quotes = _quotes(scenario, catalog, names)
     options = scenario.supply.options
-    rental = scenario.finance.price_paths.rental_per_year
     owned, commitments, on_demand = {}, {}, {}
     for place in where:
         for name in names:
@@ -113,14 +170,14 @@ def offers(scenario: Scenario, catalog: Catalog) -> Offers:
                 elif place.site.kind == "cloud" and option in COMMITMENTS:
                     key = (option.value, name, place.site.name)
                     commitments[key] = _commitment(
-                        option, catalog.accelerators[name], name, place, quote, rental
+                        option, catalog.accelerators[name], name, place, quote, scenario.finance
                     )
                 elif place.site.kind == "cloud" and option == Option.on_demand:
                     on_demand[name, place.site.name] = _rented(
-                        catalog.accelerators[name], name, place, quote, rental
+                        catalog.accelerators[name], name, place, quote, scenario.finance
                     )
     return Offers(
-        common=common(scenario.finance, scenario.horizon.tail_value_frac),
+        common=common(scenario.finance, scenario.horizon),
         places=tuple(where),
         owned=owned,
         commitments=commitments,
@@ -128,6 +185,7 @@ def offers(scenario: Scenario, catalog: Catalog) -> Offers:
         apis=tuple(_apis(scenario, catalog)),
         quotes=quotes,
         notes=tuple(_unpriced(scenario, names, quotes)),
+        tax_calendar=TaxCalendar(bonus_from=scenario.finance.tax.bonus_acquired_from),
     )
 
 
@@ -159,7 +217,9 @@ def _unpriced(
 
 
 def _priced(quote: Quote) -> Assumed:
-    return Assumed(quote.usd, quote.source, quote.as_of, quote.basis, quote.scenario_path)
+    return Assumed(
+        quote.usd, quote.source, quote.as_of, quote.basis, quote.scenario_path, quote.currency
+    )
 
 
 def _path(accelerator: Accelerator, paths: RateByGeneration) -> str:
@@ -183,6 +243,8 @@ def _owned(
         lead_months=lead_months(scenario, row, name),
         lot_kw=lot_kw(row),
         idle_frac=assumption(catalog, IDLE),
+        lot_gpus=_lot_gpus(row),
+        running=running(scenario.finance),
     )
 
 
@@ -221,7 +283,7 @@ def assumption(catalog: Catalog, name: str) -> Assumed:
 
 
 def _commitment(  # noqa: PLR0917 -- six values of one row, all of different types
-    option: Option, row: Accelerator, name: str, place: Place, quote: Quote, paths: RateByGeneration
+    option: Option, row: Accelerator, name: str, place: Place, quote: Quote, finance: Finance
 ) -> CommitmentOffer:
     return CommitmentOffer(
         option=option.value,
@@ -229,24 +291,30 @@ def _commitment(  # noqa: PLR0917 -- six values of one row, all of different typ
         site=place.site.name,
         label=f"{row.title} at {place.site.name}, {option.value}",
         lot_name=row.lot_name,
-        path=_path(row, paths),
+        path=_path(row, finance.price_paths.rental_per_year),
         usd_per_gpu_h=_priced(quote),
         lot_gpus=_lot_gpus(row),
         term_months=Assumed(TERM_MONTHS[option], "the option's own term", "", "quoted"),
+        upfront_frac=_own(
+            f"payment.upfront_frac.{option.value}",
+            finance.payment.upfront_frac.get(option.value, 0.0),  # type: ignore[call-overload]
+        ),
+        running=running(finance),
     )
 
 
 def _rented(
-    row: Accelerator, name: str, place: Place, quote: Quote, paths: RateByGeneration
+    row: Accelerator, name: str, place: Place, quote: Quote, finance: Finance
 ) -> OnDemandOffer:
     return OnDemandOffer(
         accelerator=name,
         site=place.site.name,
         label=f"{row.title} at {place.site.name}, on demand",
         lot_name=row.lot_name,
-        path=_path(row, paths),
+        path=_path(row, finance.price_paths.rental_per_year),
         usd_per_gpu_h=_priced(quote),
         lot_gpus=_lot_gpus(row),
+        running=running(finance),
     )
 
 
@@ -262,7 +330,9 @@ def _apis(scenario: Scenario, catalog: Catalog) -> Iterator[ApiFor]:
             continue
         for quote in undominated(api_quotes(scenario, catalog, demand)):
             figure = {
-                kind: Assumed(usd, quote.source, quote.as_of, quote.basis, quote.scenario_path)
+                kind: Assumed(
+                    usd, quote.source, quote.as_of, quote.basis, quote.scenario_path, quote.currency
+                )
                 for kind, usd in (
                     ("input", quote.input_usd),
                     ("cached", quote.cached_usd),
@@ -279,38 +349,106 @@ def _apis(scenario: Scenario, catalog: Catalog) -> Iterator[ApiFor]:
             yield ApiFor(d, quote.provider, quote.product, quote.model, offer)
 
 
-def common(finance: Finance, tail_value_frac: float) -> Common:
+def common(finance: Finance, horizon: Horizon) -> Common:
     """Money assumptions with the paths by which `--set` reaches them."""
-
-    def own(path: str, value: float) -> Assumed:
-        return Assumed(value, "scenario", "", "scenario", f"finance.{path}")
-
     adders, residual, paths = finance.adders, finance.residual, finance.price_paths
     return Common(
-        discount_rate=own("discount_rate", finance.discount_rate),
+        discount_rate=_own("discount_rate", finance.discount_rate),
         discount_timing=Assumed(
             TIMING_MONTHS[finance.discounting], f"cash at the {finance.discounting} of its month",
             "", "scenario",
         ),
         tail_value_frac=Assumed(
-            tail_value_frac, "scenario", "", "scenario", "horizon.tail_value_frac"
+            horizon.tail_value_frac, "scenario", "", "scenario", "horizon.tail_value_frac"
         ),
-        electricity_per_year=own(
+        electricity_per_year=_own(
             "escalators.electricity_per_year", finance.escalators.electricity_per_year
         ),
-        rent_per_year=own("escalators.rent_per_year", finance.escalators.rent_per_year),
+        rent_per_year=_own("escalators.rent_per_year", finance.escalators.rent_per_year),
         **{
-            name: own(f"adders.{name}", getattr(adders, name))
+            name: _own(f"adders.{name}", getattr(adders, name))
             for name in type(adders).model_fields
+            if name != "sales_tax_frac"
         },
         **{
-            name: own(f"residual.{name}", getattr(residual, name))
+            name: _own(f"residual.{name}", getattr(residual, name))
             for name in type(residual).model_fields
         },
-        api_per_year=own("price_paths.api_per_year", paths.api_per_year),
+        api_per_year=_own("price_paths.api_per_year", paths.api_per_year),
         capex_per_year=_paths("capex_per_year", paths.capex_per_year),
         rental_per_year=_paths("rental_per_year", paths.rental_per_year),
+        **{
+            f"payment_{name}": _own(f"payment.{name}", getattr(finance.payment, name))
+            for name in ("order_frac", "delivery_frac", "acceptance_months")
+        },
+        book_life_years=_own("book_life_years", finance.book_life_years),
+        running=running(finance),
+        fx={
+            currency: _rates(currency, rate, int(horizon.start[:4]))
+            for currency, rate in finance.fx.items()
+        },
+        tax=_tax(finance.tax),
     )  # fmt: skip
+
+
+def _own(path: str, value: float) -> Assumed:
+    return Assumed(value, "scenario", "", "scenario", f"finance.{path}")
+
+
+def _rates(currency: str, rate: float | dict[int, float], first: int) -> tuple[Assumed, ...]:
+    """Exchange rates by calendar year from the first; a year left out keeps the one before."""
+    if not isinstance(rate, dict):
+        return (_own(f"fx.{currency}", rate),)
+    found = []
+    for year in range(first, max(*rate, first) + 1):
+        held = max(known for known in rate if known <= year)
+        found.append(_own(f"fx.{currency}.{year}", rate[held]))
+    return tuple(found)
+
+
+def running(finance: Finance) -> Running:
+    """Staff, software and sales tax; None where the scenario plans none."""
+    given = {
+        f"running.{name}": getattr(finance.running, name)
+        for name in type(finance.running).model_fields
+    }
+    given["adders.sales_tax_frac"] = finance.adders.sales_tax_frac
+    found = {path.split(".")[1]: _own(path, value) for path, value in given.items() if value}
+    if "staff_usd_per_year" in found:
+        rise = finance.escalators.people_per_year
+        found["people_per_year"] = _own("escalators.people_per_year", rise)
+    return Running(**found)
+
+
+def _tax(tax: Tax) -> TaxTerms | None:
+    if not tax.pays_tax:
+        return None
+    assert tax.rate is not None
+    assert tax.depreciation is not None
+    return TaxTerms(
+        tax_rate=_own("tax.rate", tax.rate),
+        state_tax_rate=_own("tax.state_rate", tax.state_rate),
+        tax_method=_code(METHODS.index(tax.depreciation), tax.depreciation),
+        tax_life_years=_own("tax.life_years", tax.life_years),
+        bonus_frac=_own("tax.bonus_frac", tax.bonus_frac),
+        state_bonus_conforms=_code(tax.state_conforms_to_bonus - 1, "scenario"),
+        tax_convention=_code(CONVENTIONS.index(tax.convention), tax.convention),
+        other_income_usd_per_year=_other_income(tax),
+        losses_carried=None
+        if tax.losses == "at_once"
+        else Assumed(float(tax.losses == "carried_forward"), tax.losses, "", "scenario"),
+    )
+
+
+def _other_income(tax: Tax) -> Assumed | None:
+    if tax.losses == "at_once" or tax.other_taxable_income_usd is None:
+        return None
+    return _own("tax.other_taxable_income_usd", tax.other_taxable_income_usd)
+
+
+def _code(position: int, source: str) -> Assumed:
+    """A choice as the number that the ledger knows it by, 1 for the first."""
+    return Assumed(position + 1, source, "", "scenario")
 
 
 def _paths(name: str, rates: RateByGeneration) -> dict[str, Assumed]:

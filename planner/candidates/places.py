@@ -72,7 +72,8 @@ def _figure(position: int, site: Site, name: str, catalog: Catalog) -> Assumed |
     path = f"sites[{position}].{name}"
     own = getattr(site, name)
     if own is not None:
-        return Assumed(own, "scenario", "", "scenario", path)
+        currency = "USD" if name == "pue" else site.currency
+        return Assumed(own, "scenario", "", "scenario", path, currency)
     if site.facility is None:
         return None
     row = catalog.facilities[site.facility]

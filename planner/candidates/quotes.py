@@ -33,6 +33,7 @@ class Quote:
     includes_network: bool = False
     confidence: str = "high"
     note: str = ""
+    currency: str = "USD"
 
 
 def machine_quote(
@@ -53,7 +54,7 @@ def machine_quote(
 
 def _own(price: PriceOverride, usd: float, path: str) -> Quote:
     title = f"{price.accelerator or price.model} {price.option}, own quotation"
-    return Quote(usd, title, price.source, price.as_of, "quoted", path)
+    return Quote(usd, title, price.source, price.as_of, "quoted", path, currency=price.currency)
 
 
 def _listed(row: Price, catalog: Catalog) -> Quote:
@@ -86,6 +87,7 @@ class ApiQuote:
     basis: str
     confidence: str
     scenario_path: str = ""
+    currency: str = "USD"
 
 
 def api_quotes(scenario: Scenario, catalog: Catalog, demand: DemandClass) -> list[ApiQuote]:
@@ -119,6 +121,7 @@ def _own_api(price: PriceOverride, position: int) -> ApiQuote:
         basis="quoted",
         confidence="high",
         scenario_path=f"supply.prices[{position}].usd",
+        currency=price.currency,
     )
 
 
@@ -144,11 +147,11 @@ def _listed_api(row: ApiPrice, *, batch: bool) -> ApiQuote:
 
 
 def undominated(quotes: list[ApiQuote]) -> list[ApiQuote]:
-    """Quotes that no other undercuts in every token price: all that a plan can want."""
+    """Quotes that no other of their currency undercuts in every token price: all one can want."""
     kept: list[ApiQuote] = []
     for quote in sorted(quotes, key=lambda q: (q.input_usd, q.output_usd, q.cached_usd)):
         if not any(
-            other.model == quote.model
+            (other.model, other.currency) == (quote.model, quote.currency)
             and other.input_usd <= quote.input_usd
             and other.cached_usd <= quote.cached_usd
             and other.output_usd <= quote.output_usd

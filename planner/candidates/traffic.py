@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,12 @@ class Calendar:
     """(periods,)"""
     hours: Array
     """(months,): calendar hours"""
+    fiscal_year_start_month: int = 1
+
+    def months_of_years(self, years: Collection[str]) -> NDArray[np.int64]:
+        """Months of the horizon in these fiscal years."""
+        of_month = np.repeat(self.fiscal_years, self.period_months)
+        return np.flatnonzero(np.isin(of_month, sorted(years)))
 
     @property
     def first_months(self) -> NDArray[np.int64]:
@@ -66,6 +72,7 @@ def calendar_of(horizon: Horizon) -> Calendar:
         labels=tuple(_label(first, step) for first in firsts),
         fiscal_years=tuple(f"FY{(first + shift) // MONTHS_PER_YEAR}" for first in firsts),
         hours=month_hours(horizon.start, horizon.months),
+        fiscal_year_start_month=horizon.fiscal_year_start_month,
     )
 
 

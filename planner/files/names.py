@@ -230,7 +230,7 @@ def _unusual(scenario: Scenario) -> Iterator[str]:
         yield f"finance.discount_rate: {rate:g} means {rate:.0%} a year"
     for site in scenario.sites:
         price = site.electricity_usd_per_kwh
-        if price is not None and price > 1:
+        if price is not None and price > 1 and site.currency == "USD":
             yield f"sites[{site.name}].electricity_usd_per_kwh: {price:g} is dollars, not cents"
     for d in scenario.demand:
         slo = getattr(d, "slo", None)

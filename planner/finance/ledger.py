@@ -7,17 +7,25 @@ A formula is a Python expression over names and numbers:
 
 - a name is an input (one number) or another line (its value in the same month);
 - ``prev`` is this line's own value one month earlier, 0 before the first month;
-- ``lag(line, n)`` is the line n months earlier, 0 before the first month; n is an input's name;
+- ``lag(line, n)`` is the line n months earlier, 0 before the first month; ``ahead(line, n)`` the
+  line n months later, in the last month at the latest; n is made of inputs and literals;
+- ``pick(code, a, b, ...)`` is a where code is 1, b where it is 2, ...; ``min`` and ``max``;
 - operators ``+ - * / **`` and the literals 0, 1, 12, 100;
-- a formula with ``prev`` is affine in it: slope times ``prev`` plus a rest without it.
+- a formula with ``prev`` is affine in it, slope times ``prev`` plus a rest without it, or the
+  ``min`` or ``max`` of such.
 
 Lines stand in calculation order: a formula names only lines above its own. Cost is positive.
+
+Three kinds of lines are money. Cash is what is paid. Profit and loss is every cash line that is
+not `deferred`, in the month it is paid, and every book line (depreciation, amortization, loss on
+disposal), which spread what deferred cash bought; over the whole life both add up to the same.
+Tax lines are deductions, before the rate.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, Literal
@@ -26,7 +34,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
-Kind = Literal["calendar", "quantity", "calculation", "cash"]
+Kind = Literal["calendar", "quantity", "calculation", "cash", "book", "tax"]
 LITERALS = frozenset({0, 1, 12, 100})
 
 
@@ -54,9 +62,17 @@ class Line:
     kind: Kind
     formula: str = ""
     category: str = ""
-    """Of cash lines: capex, energy, rent, ... ; reports add up by it."""
+    """Of cash lines: capex, energy, rent, ... ; reports add up by it. Of other lines what they are
+    for the books, where they are it: orders, placed in service, net book value, depreciation,
+    amortization, disposal, obligation, deductions, federal basis, state basis."""
     group: str = ""
     """What it belongs to: GB200 NVL72 at hq, owned."""
+    deferred: bool = False
+    """Cash that is no expense when paid: book lines recognize it over time."""
+
+
+Rows = tuple[tuple[Line, ...], tuple[Input, ...]]
+"""Lines and the inputs behind them."""
 
 
 def evaluate(
@@ -82,14 +98,33 @@ def evaluate(
 
 
 def _row(line: Line, inputs: Mapping[str, float], above: Mapping[str, Array], months: int) -> Array:
-    slope, rest = _affine(parse(line.formula), inputs, above)
-    if slope is None:
+    tree = parse(line.formula)
+    parts, name = [tree], "min"
+    chosen = isinstance(tree, ast.Call) and called(tree) in ("min", "max")
+    if isinstance(tree, ast.Call) and chosen and "prev" in _names(line.formula):
+        parts, name = tree.args, called(tree)
+    best = np.minimum if name == "min" else np.maximum
+    pairs = [_affine(part, inputs, above) for part in parts]
+    if all(slope is None for slope, _ in pairs):
+        rest = pairs[0][1]
         return np.broadcast_to(rest, (*np.shape(rest)[:-1], months))
-    shape = np.broadcast_shapes(np.shape(slope), np.shape(rest), (months,))
-    slopes = np.moveaxis(np.broadcast_to(slope, shape), -1, 0)
-    value = np.moveaxis(np.broadcast_to(rest, shape), -1, 0).copy()
+    known = [x for pair in pairs for x in pair if x is not None]
+    shape = np.broadcast_shapes(*map(np.shape, known), (months,))
+    slopes, rests = (
+        [np.moveaxis(np.broadcast_to(0.0 if x is None else x, shape), -1, 0) for x in side]
+        for side in zip(*pairs, strict=True)
+    )
+    value = best.reduce(rests).copy()
     for month in range(1, months):
-        value[month] += slopes[month] * value[month - 1]
+        if len(parts) == 1:
+            value[month] += slopes[0][month] * value[month - 1]
+            continue
+        value[month] = best.reduce(
+            [
+                rest[month] + slope[month] * value[month - 1]
+                for slope, rest in zip(slopes, rests, strict=True)
+            ]
+        )
     return np.moveaxis(value, 0, -1)
 
 
@@ -102,16 +137,31 @@ def parse(formula: str) -> ast.expr:
             raise ValueError(f"{formula!r}: {type(node).__name__} is outside the ledger's grammar")
         if isinstance(node, ast.Constant) and node.value not in LITERALS:
             raise ValueError(f"{formula!r}: literal {node.value!r}; make it an input")
-        if isinstance(node, ast.Call) and not (
-            isinstance(node.func, ast.Name)
-            and node.func.id == "lag"
-            and all(isinstance(argument, ast.Name) for argument in node.args)
-            and len(node.args) == 2
-        ):
-            raise ValueError(f"{formula!r}: only lag(line, months) may be called")
+        if isinstance(node, ast.Call):
+            _check_call(formula, node)
     return tree
 
 
+def _check_call(formula: str, call: ast.Call) -> None:
+    name, given = called(call), call.args
+    if name in SHIFTS:
+        right = len(given) == 2 and isinstance(given[0], ast.Name) and not call.keywords
+    else:
+        right = name in _CHOICES and len(given) >= 2 and not call.keywords
+    if not right:
+        raise ValueError(
+            f"{formula!r}: only lag(line, months), ahead(line, months), pick(code, a, b, ...), "
+            "min and max may be called"
+        )
+
+
+def called(call: ast.Call) -> str:
+    """Name of the function that a formula calls."""
+    return call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+SHIFTS = frozenset({"lag", "ahead"})
+_CHOICES = frozenset({"pick", "min", "max"})
 _ALLOWED = (
     ast.BinOp, ast.UnaryOp, ast.USub, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow,
     ast.Name, ast.Load, ast.Constant, ast.Call,
@@ -160,8 +210,7 @@ def _leaf(node: ast.expr, inputs: Mapping[str, float], above: Mapping[str, Array
     if isinstance(node, ast.Constant):
         return float(node.value)  # type: ignore[arg-type]
     if isinstance(node, ast.Call):
-        line, months = (argument.id for argument in node.args if isinstance(argument, ast.Name))
-        return _lagged(above[line], round(inputs[months]))
+        return _call(node, inputs, above)
     assert isinstance(node, ast.Name)
     if node.id in above:
         return above[node.id]
@@ -170,12 +219,77 @@ def _leaf(node: ast.expr, inputs: Mapping[str, float], above: Mapping[str, Array
     raise ValueError(f"{node.id!r} is neither an input nor a line above")
 
 
+def _call(call: ast.Call, inputs: Mapping[str, float], above: Mapping[str, Array]) -> Any:
+    name = called(call)
+    if name in SHIFTS:
+        line, months = call.args
+        assert isinstance(line, ast.Name)
+        shift = _shifted if name == "ahead" else _lagged
+        return shift(above[line.id], round(number(months, inputs)))
+    values = [_plain(argument, inputs, above) for argument in call.args]
+    if name == "pick":
+        return _picked(values[0], values[1:])
+    smaller = np.minimum if name == "min" else np.maximum
+    return smaller.reduce(np.broadcast_arrays(*values))
+
+
+def number(node: ast.expr, inputs: Mapping[str, float]) -> float:
+    """Value of an expression of inputs and literals alone."""
+    return float(_plain(node, inputs, {}))
+
+
+def _plain(node: ast.expr, inputs: Mapping[str, float], above: Mapping[str, Array]) -> Any:
+    slope, rest = _affine(node, inputs, above)
+    if slope is not None:
+        raise ValueError("a formula must be affine in prev: it is no argument of a function")
+    return rest
+
+
+def _picked(code: Any, choices: Sequence[Any]) -> Any:
+    """The choice that a code, 1 for the first, names; month by month where it is a row."""
+    at = np.round(code).astype(np.int64) - 1
+    if at.min() < 0 or at.max() >= len(choices):
+        raise ValueError(f"a code is 1 to {len(choices)}, not {np.min(code):g} to {np.max(code):g}")
+    if at.ndim == 0:
+        return choices[int(at)]
+    return np.choose(at, choices)
+
+
 def _lagged(row: Array, months: int) -> Array:
     if months == 0:
         return row
     late = np.zeros_like(row)
     late[..., months:] = row[..., :-months]
     return late
+
+
+def _shifted(row: Array, months: int) -> Array:
+    count = row.shape[-1]
+    return np.asarray(row[..., np.clip(np.arange(count) + months, 0, count - 1)], float)
+
+
+def behind(lines: Sequence[Line], wanted: Collection[str]) -> tuple[Line, ...]:
+    """The wanted lines and those that they rest on, in their order.
+
+    Examples
+    --------
+    >>> rows = [Line("n", "", "", "quantity"), Line("a", "", "", "cash", "n * 12"),
+    ...         Line("b", "", "", "book", "a + n")]
+    >>> [line.key for line in behind(rows, {"a"})]
+    ['n', 'a']
+    """
+    needed, found = set(wanted), []
+    for line in reversed(lines):
+        if line.key in needed:
+            found.append(line)
+            needed |= _names(line.formula)
+    return tuple(reversed(found))
+
+
+@cache
+def _names(formula: str) -> frozenset[str]:
+    tree = parse(formula) if formula else ast.Constant(0)
+    return frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
 
 
 def cash(lines: Sequence[Line], values: Mapping[str, Array]) -> Array:

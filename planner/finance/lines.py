@@ -1,40 +1,38 @@
-"""Cash rows of every way of getting capacity, as lines and inputs of the ledger.
+"""Rows of rented machines, APIs and energy, and those that all options share.
 
 Each function gives the rows of one option for any quantity: `unit.unit_npv` evaluates them for
 one unit (the objective's coefficient), reports for the plan's quantities. Cost is positive; cash
 is shown when it falls due, beyond the horizon too, and the ledger's `counted` line says how much
 of that enters the net present value.
 
-Conventions. A lot is paid for in the month of its order and serves, pays rent, maintenance and
-insurance from `lead_months` later to the end of the horizon. Maintenance and insurance are a
-share a year of the price paid for machines in service. Prices move by the year's power from the
-scenario's first month. The end value is the condition factor times what machines in service have
-kept of the price paid, declining from the month they enter service, less the cost of selling;
-network (unless in the price), storage and installation keep nothing.
+Conventions. Prices move by the year's power from the scenario's first month. A contract keeps the
+rate of its first month; the share of its price that is paid when it is signed is an expense of its
+term, hour by hour. Prices in other currencies are translated at the rate of the month in which
+machines are ordered, a contract signed, hours, tokens or energy used. Own machines are in `owned`,
+income tax in `tax`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from planner.finance import tax
 from planner.finance.calendar import CALENDAR
-from planner.finance.ledger import Input, Line
+from planner.finance.ledger import Input, Line, Rows
 from planner.finance.offers import (
     ApiOffer,
     Assumed,
     CommitmentOffer,
     Common,
     OnDemandOffer,
-    OwnedOffer,
+    Running,
     SiteCosts,
     api_key,
     energy_key,
-    owned_key,
+    fx_key,
     rented_key,
     slug,
 )
-
-Rows = tuple[tuple[Line, ...], tuple[Input, ...]]
 
 COMMON_INPUTS = {
     "discount_rate": ("Discount rate, nominal", "1/year"),
@@ -52,13 +50,23 @@ COMMON_INPUTS = {
     "condition_frac": ("Used-condition factor", "frac"),
     "selling_cost_frac": ("Cost of selling, of proceeds", "frac"),
     "api_per_year": ("Change of per-token prices", "1/year"),
+    "payment_order_frac": ("Share of a purchase paid with the order", "frac"),
+    "payment_delivery_frac": ("Share of a purchase paid at entry into service", "frac"),
+    "payment_acceptance_months": (
+        "Entry into service to acceptance, when the rest is paid",
+        "months",
+    ),
+    "book_life_years": ("Straight-line life in the books", "years"),
 }
 
 
 def common_lines(common: Common) -> Rows:
     """Calendar, discounting, escalators and price paths: first in every ledger."""
+    after = ", after tax" if common.tax is not None else ""
     inputs = [
-        getattr(common, name).as_input(name, label, unit)
+        getattr(common, name).as_input(
+            name, label + (after if name == "discount_rate" else ""), unit
+        )
         for name, (label, unit) in COMMON_INPUTS.items()
     ]
     lines = [
@@ -75,7 +83,35 @@ def common_lines(common: Common) -> Rows:
             name = f"{what}_per_year_{slug(path)}"
             inputs.append(rate.as_input(name, f"Change of {title.lower()}s, {path}", "1/year"))
             lines.append(_escalator(path_key(what, path), f"{title} index, {path}", name))
-    return tuple(lines), tuple(inputs)
+    if common.fx:
+        lines.append(
+            Line("calendar_year", "Calendar year, 1 for the first", "number", "quantity",
+                 group="Indices")
+        )  # fmt: skip
+    for currency, rates in common.fx.items():
+        inputs += _fx_inputs(currency, rates)
+        lines.append(_fx_line(currency, len(rates)))
+    if common.tax is None:
+        return tuple(lines), tuple(inputs)
+    tax_lines, tax_inputs = tax.common_lines(common.tax)
+    return (*lines, *tax_lines), (*inputs, *tax_inputs)
+
+
+def _fx_inputs(currency: str, rates: tuple[Assumed, ...]) -> list[Input]:
+    key, unit = fx_key(currency), f"USD/{currency}"
+    return [
+        rate.as_input(f"{key}_year_{year}", f"USD for one {currency}, calendar year {year}", unit)
+        for year, rate in enumerate(rates, 1)
+    ]
+
+
+def _fx_line(currency: str, years: int) -> Line:
+    key, last = fx_key(currency), " + ".join(["1"] * years)
+    names = ", ".join(f"{key}_year_{year}" for year in range(1, years + 1))
+    return Line(
+        key, f"USD for one {currency}", f"USD/{currency}", "calculation",
+        f"pick(min(calendar_year, {last}), {names})" if years > 1 else names, group="Indices",
+    )  # fmt: skip
 
 
 def path_key(what: str, path: str) -> str:
@@ -93,39 +129,6 @@ def _escalator(key: str, label: str, rate: str) -> Line:
     return Line(key, label, "factor", "calculation", f"(1 + {rate}) ** years", group="Indices")
 
 
-def owned_lines(offer: OwnedOffer, site: SiteCosts) -> Rows:
-    """Machines bought for one site; the quantity is `<key>_bought`, lots ordered by month.
-
-    Raises
-    ------
-    ValueError : costs of another site than the offer's.
-    """
-    key, machine = owned_key(offer.accelerator, offer.site), slug(offer.accelerator)
-    if site.site != offer.site:
-        raise ValueError(f"{key}: costs are those of {site.site!r}")
-    lines = (
-        *_purchase(offer, key, machine),
-        *_upkeep(offer, key, machine, f"site_{slug(site.site)}"),
-        *_end_value(offer, key, machine),
-    )
-    inputs = (
-        offer.lot_usd.as_input(
-            f"{machine}_lot_usd", f"{offer.accelerator}, a {offer.lot_name}", "USD"
-        ),
-        offer.lead_months.as_input(
-            f"{machine}_lead_months", f"{offer.accelerator}, order to in service", "months"
-        ),
-        offer.lot_kw.as_input(
-            f"{machine}_lot_kw", f"{offer.accelerator}, IT power of a {offer.lot_name}", "kW"
-        ),
-        offer.idle_frac.as_input(
-            f"{machine}_idle_frac", f"{offer.accelerator}, power without work", "frac"
-        ),
-        *site_inputs(site),
-    )
-    return lines, inputs
-
-
 def site_inputs(site: SiteCosts) -> tuple[Input, ...]:
     """PUE, electricity and rent of a place."""
     key = f"site_{slug(site.site)}"
@@ -140,89 +143,13 @@ def site_inputs(site: SiteCosts) -> tuple[Input, ...]:
     )
 
 
-def _purchase(offer: OwnedOffer, key: str, machine: str) -> list[Line]:
-    lots, group = f"{offer.lot_name}s", offer.label
-    adders = [("storage", "Storage"), ("installation", "Installation and initial spares")]
-    if not offer.price_includes_network:
-        adders.insert(0, ("network", "Network"))
-    return [
-        Line(f"{key}_bought", "Ordered", lots, "quantity", group=group),
-        Line(
-            f"{key}_price_usd", f"Price of a {offer.lot_name} ordered", "USD", "calculation",
-            f"{machine}_lot_usd * {path_key('capex', offer.path)}", group=group,
-        ),
-        Line(
-            f"{key}_servers_usd", "Servers", "USD", "cash",
-            f"{key}_bought * {key}_price_usd", "capex", group,
-        ),
-        *(
-            Line(
-                f"{key}_{adder}_usd", title, "USD", "cash",
-                f"{key}_servers_usd * {adder}_frac", "capex", group,
-            )
-            for adder, title in adders
-        ),
-    ]  # fmt: skip
-
-
-def _upkeep(offer: OwnedOffer, key: str, machine: str, place: str) -> list[Line]:
-    group = offer.label
-    share = "{key}_value_in_service_usd * {name}_frac_per_year / 12"
-    return [
-        Line(
-            f"{key}_in_service", "In service", f"{offer.lot_name}s", "calculation",
-            f"(prev + lag({key}_bought, {machine}_lead_months)) * in_horizon", group=group,
-        ),
-        Line(
-            f"{key}_value_in_service_usd", "Price paid for machines in service", "USD",
-            "calculation",
-            f"(prev + lag({key}_servers_usd, {machine}_lead_months)) * in_horizon", group=group,
-        ),
-        Line(
-            f"{key}_maintenance_usd", "Hardware maintenance", "USD", "cash",
-            share.format(key=key, name="maintenance"), "maintenance", group,
-        ),
-        Line(
-            f"{key}_insurance_usd", "Insurance", "USD", "cash",
-            share.format(key=key, name="insurance"), "insurance", group,
-        ),
-        Line(
-            f"{key}_rent_usd", "Rent for contracted power", "USD", "cash",
-            f"{key}_in_service * {machine}_lot_kw * {place}_rent_usd_per_kw_month"
-            " * rent_escalator", "rent", group,
-        ),
-        Line(
-            f"{key}_idle_energy_usd", "Energy without work, with PUE", "USD", "cash",
-            f"{key}_in_service * {machine}_lot_kw * {machine}_idle_frac * hours * {place}_pue"
-            f" * {place}_electricity_usd_per_kwh * electricity_escalator", "energy", group,
-        ),
-    ]  # fmt: skip
-
-
-def _end_value(offer: OwnedOffer, key: str, machine: str) -> list[Line]:
-    """A machine that entered service m months before the month's end has kept (1 - d)^(m/12)."""
-    return [
-        Line(
-            f"{key}_kept_value_usd", "Price paid less market decline, month end", "USD",
-            "calculation",
-            f"(prev + lag({key}_servers_usd, {machine}_lead_months))"
-            " * (1 - decline_per_year) ** (1 / 12)", group=offer.label,
-        ),
-        Line(
-            f"{key}_end_value_usd", "End value", "USD", "cash",
-            f"-last_month * {key}_kept_value_usd * condition_frac * (1 - selling_cost_frac)",
-            "end value", offer.label,
-        ),
-    ]  # fmt: skip
-
-
 def commitment_lines(offer: CommitmentOffer) -> Rows:
     """Machines reserved in one region; the quantity is `<key>_signed`, lots by month.
 
     The rate is that of the month in which the contract starts and stays for its term.
     """
     key, group = rented_key(offer.option, offer.accelerator, offer.site), offer.label
-    term = f"{slug(offer.option)}_term_months"
+    term, upfront = f"{slug(offer.option)}_term_months", f"{slug(offer.option)}_upfront_frac"
     lines = (
         Line(f"{key}_signed", "Signed", f"{offer.lot_name}s", "quantity", group=group),
         Line(
@@ -231,22 +158,45 @@ def commitment_lines(offer: CommitmentOffer) -> Rows:
         ),
         Line(
             f"{key}_signed_usd_per_h", "Rate of contracts signed", "USD/h", "calculation",
-            f"{key}_signed * {key}_gpus * {key}_usd_per_gpu_h * {path_key('rental', offer.path)}",
-            group=group,
+            f"{key}_signed * {key}_gpus * {key}_usd_per_gpu_h"
+            f" * {path_key('rental', offer.path)}{offer.usd_per_gpu_h.in_usd}", group=group,
         ),
         Line(
             f"{key}_usd_per_h", "Rate of contracts in force", "USD/h", "calculation",
             f"prev + {key}_signed_usd_per_h - lag({key}_signed_usd_per_h, {term})", group=group,
         ),
         Line(
-            f"{key}_paid_usd", "Reserved machines", "USD", "cash",
-            f"{key}_usd_per_h * hours", "commitments", group,
+            f"{key}_signed_usd", "Value of contracts signed", "USD", "calculation",
+            f"{key}_signed_usd_per_h"
+            f" * (ahead(hours_so_far, {term} - 1) - hours_so_far + hours)", group=group,
         ),
-        _support(key, group),
+        Line(
+            f"{key}_upfront_usd", "Paid when signed", "USD", "cash",
+            f"{key}_signed_usd * {upfront}", "commitments", group, deferred=True,
+        ),
+        Line(
+            f"{key}_paid_usd", "Reserved machines", "USD", "cash",
+            f"{key}_usd_per_h * hours * (1 - {upfront})", "commitments", group,
+        ),
+        Line(
+            f"{key}_amortized_usd", "Prepayment used up", "USD", "book",
+            f"{key}_usd_per_h * hours * {upfront}", "amortization", group,
+        ),
+        Line(
+            f"{key}_obligation_usd", "Still owed at month end", "USD", "calculation",
+            f"prev + {key}_signed_usd - {key}_upfront_usd - {key}_paid_usd", "obligation", group,
+        ),
+        Line(
+            f"{key}_support_usd", "Provider's support", "USD", "cash",
+            f"({key}_paid_usd + {key}_amortized_usd) * cloud_support_frac", "support", group,
+        ),
+        *_licences(offer.running, key, group),
     )  # fmt: skip
     inputs = (
         *_rented_inputs(key, offer.label, offer.usd_per_gpu_h, offer.lot_gpus, offer.lot_name),
         offer.term_months.as_input(term, f"Term of {offer.option}", "months"),
+        offer.upfront_frac.as_input(upfront, f"Paid when signed, of {offer.option}", "frac"),
+        *licence_inputs(offer.running),
     )
     return lines, inputs
 
@@ -254,27 +204,54 @@ def commitment_lines(offer: CommitmentOffer) -> Rows:
 def on_demand_lines(offer: OnDemandOffer) -> Rows:
     """Machines rented by the hour; the quantity is `<key>_lot_hours`, lot-hours by month."""
     key, group = rented_key("on_demand", offer.accelerator, offer.site), offer.label
-    lines = (
+    lines = [
         Line(f"{key}_lot_hours", "Rented", f"{offer.lot_name}-h", "quantity", group=group),
         Line(
             f"{key}_price_usd_per_h", f"Price of a {offer.lot_name}-hour", "USD/h", "calculation",
-            f"{key}_gpus * {key}_usd_per_gpu_h * {path_key('rental', offer.path)}", group=group,
+            f"{key}_gpus * {key}_usd_per_gpu_h * {path_key('rental', offer.path)}"
+            f"{offer.usd_per_gpu_h.in_usd}", group=group,
         ),
         Line(
             f"{key}_paid_usd", "On-demand machines", "USD", "cash",
             f"{key}_lot_hours * {key}_price_usd_per_h", "on demand", group,
         ),
-        _support(key, group),
-    )  # fmt: skip
-    inputs = _rented_inputs(key, offer.label, offer.usd_per_gpu_h, offer.lot_gpus, offer.lot_name)
-    return lines, inputs
+        Line(
+            f"{key}_support_usd", "Provider's support", "USD", "cash",
+            f"{key}_paid_usd * cloud_support_frac", "support", group,
+        ),
+    ]  # fmt: skip
+    inputs = list(
+        _rented_inputs(key, offer.label, offer.usd_per_gpu_h, offer.lot_gpus, offer.lot_name)
+    )
+    licence = offer.running.licence_usd_per_gpu_hour
+    if licence is not None:
+        name = "licence_usd_per_gpu_hour"
+        formula = f"{key}_lot_hours * {key}_gpus * {name}"
+        lines.append(
+            Line(f"{key}_licences_usd", "Software licences", "USD", "cash", formula, "licences",
+                 group)
+        )  # fmt: skip
+        inputs.append(licence.as_input(name, "Software of rented accelerators", "USD/GPU/h"))
+    return tuple(lines), tuple(inputs)
 
 
-def _support(key: str, group: str) -> Line:
-    return Line(
-        f"{key}_support_usd", "Provider's support", "USD", "cash",
-        f"{key}_paid_usd * cloud_support_frac", "support", group,
-    )  # fmt: skip
+def _licences(running: Running, key: str, group: str) -> list[Line]:
+    """Software of contracts in force; nothing of it is owed beyond the horizon."""
+    if running.licence_usd_per_gpu_year is None:
+        return []
+    formula = f"{key}_in_force * in_horizon * {key}_gpus * licence_usd_per_gpu_year / 12"
+    return [
+        Line(f"{key}_licences_usd", "Software licences", "USD", "cash", formula, "licences", group)
+    ]
+
+
+def licence_inputs(running: Running) -> list[Input]:
+    """Software of own and reserved accelerators."""
+    licence = running.licence_usd_per_gpu_year
+    if licence is None:
+        return []
+    name = "licence_usd_per_gpu_year"
+    return [licence.as_input(name, "Software of own and reserved accelerators", "USD/GPU/year")]
 
 
 def _rented_inputs(
@@ -306,7 +283,8 @@ def api_lines(offer: ApiOffer) -> Rows:
     cash = [
         Line(
             f"{key}_{kind}_usd", f"{kind.capitalize()} tokens", "USD", "cash",
-            f"{key}_{kind}_mtokens * {key}_{kind}_usd_per_mtoken * api_path", "api", group,
+            f"{key}_{kind}_mtokens * {key}_{kind}_usd_per_mtoken * api_path"
+            f"{prices[kind].in_usd}", "api", group,
         )
         for kind in API_TOKENS
     ]  # fmt: skip
@@ -327,7 +305,7 @@ def active_energy_lines(site: SiteCosts) -> Rows:
         Line(
             f"{key}_usd", "Energy of work, with PUE", "USD", "cash",
             f"{key}_it_kwh * {place}_pue * {place}_electricity_usd_per_kwh"
-            " * electricity_escalator", "energy", group,
+            f" * electricity_escalator{site.electricity_usd_per_kwh.in_usd}", "energy", group,
         ),
     )  # fmt: skip
     return lines, site_inputs(site)

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from planner.finance.ledger import Input
+
+USD = "USD"
+
+
+def fx_key(currency: str) -> str:
+    """Line of an exchange rate.
+
+    Examples
+    --------
+    >>> fx_key("EUR")
+    'fx_eur'
+    """
+    return f"fx_{currency.lower()}"
 
 
 @dataclass(frozen=True)
@@ -20,12 +33,60 @@ class Assumed:
     """measured, quoted, derived, estimated or scenario."""
     scenario_path: str = ""
     """finance.discount_rate, where the number is the scenario's own."""
+    currency: str = USD
+    """Of a price; the ledger translates others."""
 
     def as_input(self, name: str, label: str, unit: str) -> Input:
-        """The same as an input of the ledger."""
+        """The same as an input of the ledger; `unit` names USD where the price is in it."""
         return Input(
-            name, label, unit, self.value, self.source, self.as_of, self.basis, self.scenario_path
-        )
+            name, label, unit.replace(USD, self.currency), self.value, self.source, self.as_of,
+            self.basis, self.scenario_path,
+        )  # fmt: skip
+
+    @property
+    def in_usd(self) -> str:
+        """Factor that a formula takes to USD: blank, or the row of the month's exchange rate."""
+        return "" if self.currency == USD else f" * {fx_key(self.currency)}"
+
+
+def _unless_stated(value: float) -> Assumed:
+    return Assumed(value, "planned so unless the scenario says otherwise", "2026-11", "scenario")
+
+
+NOTHING, ALL, ONE_MONTH, FIVE_YEARS = map(_unless_stated, (0.0, 1.0, 1.0, 5.0))
+"""Terms of payment and book life that hold unless the scenario states others."""
+
+
+@dataclass(frozen=True)
+class TaxTerms:
+    """Income tax; field names are the ledger's input names."""
+
+    tax_rate: Assumed
+    state_tax_rate: Assumed
+    tax_method: Assumed
+    """Position in `tax.METHODS`, 1 for the first."""
+    tax_life_years: Assumed
+    bonus_frac: Assumed
+    state_bonus_conforms: Assumed
+    """1 where the state allows the bonus, else 0."""
+    tax_convention: Assumed
+    """Position in `tax.CONVENTIONS`, 1 for the first."""
+    other_income_usd_per_year: Assumed | None = None
+    """Of the company; None: every deduction finds income in its year."""
+    losses_carried: Assumed | None = None
+    """1 carried forward, 0 lost; where other income is given."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """Staff and software; field names are the ledger's input names."""
+
+    staff_per_accelerator: Assumed | None = None
+    staff_usd_per_year: Assumed | None = None
+    people_per_year: Assumed | None = None
+    licence_usd_per_gpu_year: Assumed | None = None
+    licence_usd_per_gpu_hour: Assumed | None = None
+    sales_tax_frac: Assumed | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +113,19 @@ class Common:
     """Yearly change of purchase prices by price path (an accelerator generation, or all)."""
     rental_per_year: Mapping[str, Assumed]
     """The same of rented accelerator-hours."""
+    payment_order_frac: Assumed = ALL
+    payment_delivery_frac: Assumed = NOTHING
+    """Paid at entry into service; what order and delivery leave is paid on acceptance."""
+    payment_acceptance_months: Assumed = ONE_MONTH
+    """Entry into service to acceptance; whole."""
+    book_life_years: Assumed = FIVE_YEARS
+    """Straight-line life in the books; whole."""
+    running: Running = Running()
+    fx: Mapping[str, tuple[Assumed, ...]] = field(default_factory=dict)
+    """USD for one unit of a currency, by calendar year from that of the first month; the last
+    holds on."""
+    tax: TaxTerms | None = None
+    """None: planned before tax."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +159,9 @@ class OwnedOffer:
     """Contracted IT power."""
     idle_frac: Assumed
     """Power without work / contracted power."""
+    lot_gpus: Assumed | None = None
+    """Needed where staff or licences are planned."""
+    running: Running = Running()
 
 
 @dataclass(frozen=True)
@@ -103,6 +180,9 @@ class CommitmentOffer:
     """Price of a contract that starts in the scenario's first month."""
     lot_gpus: Assumed
     term_months: Assumed
+    upfront_frac: Assumed = NOTHING
+    """Share of the contract's price paid when it is signed."""
+    running: Running = Running()
 
 
 @dataclass(frozen=True)
@@ -116,6 +196,7 @@ class OnDemandOffer:
     path: str
     usd_per_gpu_h: Assumed
     lot_gpus: Assumed
+    running: Running = Running()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ coefficient of a decision and the cash that reports print for it come from the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from planner.finance import ledger
 from planner.finance.ledger import Input, Line
 
 Array = NDArray[np.float64]
+WEIGHTS = ("discount_factor", "counted")
+"""Lines by which cash enters the present value."""
 
 
 def input_values(inputs: Sequence[Input]) -> dict[str, float]:
@@ -62,8 +64,11 @@ def unit_values(
     quantity_key: str,
     by_month: Array,
     calendar: Mapping[str, Array],
+    more: Collection[str] = (),
 ) -> dict[str, Array]:
-    """Every line for one unit a period, shape (periods, months); all other quantities are 0.
+    """Lines for one unit a period, shape (periods, months); all other quantities are 0.
+
+    Only those behind cash, its weight and `more`: the books' rows cost time and no present value.
 
     Raises
     ------
@@ -72,7 +77,16 @@ def unit_values(
     if not any(line.key == quantity_key and line.kind == "quantity" for line in lines):
         raise ValueError(f"{quantity_key!r} is no quantity line of this ledger")
     quantities = {**calendar, quantity_key: by_month}
-    return ledger.evaluate(lines, inputs, quantities, by_month.shape[-1])
+    paid = {line.key for line in lines if line.kind == "cash"}
+    wanted = {*paid, *WEIGHTS, *more}
+    return ledger.evaluate(ledger.behind(lines, wanted), inputs, quantities, by_month.shape[-1])
+
+
+def common_values(
+    lines: Sequence[Line], inputs: Sequence[Input], calendar: Mapping[str, Array]
+) -> dict[str, Array]:
+    """Lines that belong to no option, shape (months,)."""
+    return ledger.evaluate(lines, input_values(inputs), calendar, calendar["hours"].shape[-1])
 
 
 def weight(values: Mapping[str, Array]) -> Array:

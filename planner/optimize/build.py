@@ -21,10 +21,11 @@ from planner.optimize import (
     racks,
     redundancy,
     sets,
+    taxes,
 )
 from planner.problem import Problem
 
-FAMILIES = (demand, capacity, fleet, inventory, redundancy, power, racks, limits)
+FAMILIES = (demand, capacity, fleet, inventory, redundancy, power, racks, limits, taxes)
 
 
 def build(p: Problem) -> pyo.ConcreteModel:

@@ -2,6 +2,7 @@
 
     sum buy_usd * bought + sum commit_usd * signed + sum on_demand_usd * on_demand
         + sum api_usd * api + sum energy_usd * served
+        - sum saved_usd * used deductions, where tax is the company's
 
 Inside the program money has a unit of 1, 1e3 or 1e6 USD, chosen so that coefficients stay near
 one; outside it is always USD.
@@ -17,7 +18,8 @@ import numpy as np
 import pyomo.environ as pyo
 from pyomo.core.expr import LinearExpression
 
-from planner.problem import Problem, Solution
+from planner.finance.tax import deductions_used
+from planner.problem import Array, CompanyTax, Problem, Solution
 
 
 def total(prices: Iterable[Any], quantities: Iterable[Any]) -> Any:
@@ -53,6 +55,8 @@ def add(m: pyo.ConcreteModel, p: Problem) -> None:
         keys = list(variable)
         at = tuple(np.array(keys, dtype=np.int64).reshape(len(keys), price.ndim).T)
         parts += zip((price[at] / unit).tolist(), variable.values(), strict=True)
+    if p.tax is not None:
+        parts += zip((-p.tax.saved_usd).tolist(), m.used_deductions.values(), strict=True)
     terms = [(usd, v) for usd, v in parts if usd]
     m.cost = pyo.Objective(
         expr=LinearExpression(
@@ -73,4 +77,30 @@ def cost_usd(p: Problem, x: Solution) -> float:
     )
     # A price may be inf where nothing can be had; zero of it costs zero.
     parts = [np.where(n != 0, usd, 0.0) * n for usd, n in pairs]
-    return float(math.fsum(float(part.sum()) for part in parts))
+    return float(math.fsum(float(part.sum()) for part in parts)) - saved_usd(p, x)
+
+
+def deducted_usd(tax: CompanyTax, x: Solution) -> Array:
+    """Deductions of a plan [USD], (settlements,)."""
+    made = np.tensordot(x.lots_bought, tax.buy_usd, axes=x.lots_bought.ndim)
+    made = made + np.tensordot(x.lots_signed, tax.commit_usd, axes=x.lots_signed.ndim)
+    for price, quantity in (
+        (tax.on_demand_usd, x.lots_on_demand),
+        (tax.api_usd, x.api_frac),
+        (tax.energy_usd, x.served_frac),
+    ):
+        by_period = np.where(quantity != 0, price, 0.0) * quantity
+        axes = tuple(i for i in range(by_period.ndim) if i != by_period.ndim - 2)
+        np.add.at(made, tax.settled_in, by_period.sum(axis=axes))
+    return np.asarray(made, float)
+
+
+def saved_usd(p: Problem, x: Solution) -> float:
+    """Present value of the tax that a plan saves [USD], recomputed from quantities alone."""
+    if p.tax is None:
+        return 0.0
+    used = deductions_used(
+        deducted_usd(p.tax, x), p.tax.income_usd, in_horizon=p.tax.in_horizon,
+        carried=p.tax.carried,
+    )  # fmt: skip
+    return float(used @ p.tax.saved_usd)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from openpyxl.utils import get_column_letter
 
-from planner.finance.ledger import parse
+from planner.finance.ledger import called, parse
 
 _SYMBOLS: dict[type[ast.operator], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "^",
@@ -17,6 +17,7 @@ _BINDING: dict[type[ast.operator], int] = {
     ast.Add: 1, ast.Sub: 1, ast.Mult: 2, ast.Div: 2, ast.Pow: 3,
 }  # fmt: skip
 _UNARY, _ATOM = 4, 5
+_FUNCTIONS = {"pick": "CHOOSE", "min": "MIN", "max": "MAX"}
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ def template(key: str, formula: str, grid: Grid) -> str:
     '={p}10+12*(-{c}9)/(1+Inputs!$C$8)'
     >>> template("up", "lag(buy, lead)", grid)
     '=IF({c}$5>Inputs!$C$8,INDEX($G9:$AP9,1,{c}$5-Inputs!$C$8),0)'
+    >>> template("up", "pick(lead, buy, max(buy, 0))", grid)
+    '=CHOOSE(Inputs!$C$8,{c}9,MAX({c}9,0))'
     """
     return "=" + _text(parse(formula), key, grid)[0]
 
@@ -74,8 +77,7 @@ def _text(node: ast.expr, key: str, grid: Grid) -> tuple[str, int]:
     if isinstance(node, ast.Constant):
         return str(node.value), _ATOM
     if isinstance(node, ast.Call):
-        line, months = (argument.id for argument in node.args if isinstance(argument, ast.Name))
-        return _lag(line, months, grid), _ATOM
+        return _call(node, key, grid), _ATOM
     assert isinstance(node, ast.Name)
     return _name(node.id, key, grid), _ATOM
 
@@ -102,6 +104,16 @@ def _name(name: str, key: str, grid: Grid) -> str:
     return grid.inputs[name]
 
 
-def _lag(line: str, months: str, grid: Grid) -> str:
-    month, late = f"{{c}}${grid.month_row}", grid.inputs[months]
-    return f"IF({month}>{late},INDEX({grid.span(grid.rows[line])},1,{month}-{late}),0)"
+def _call(call: ast.Call, key: str, grid: Grid) -> str:
+    name = called(call)
+    if name in _FUNCTIONS:
+        return f"{_FUNCTIONS[name]}({','.join(_text(a, key, grid)[0] for a in call.args)})"
+    line, shift = call.args
+    assert isinstance(line, ast.Name)
+    month, span = f"{{c}}${grid.month_row}", grid.span(grid.rows[line.id])
+    if name == "ahead":
+        months = _wrapped(shift, key, grid, _BINDING[ast.Add])
+        last = f"${get_column_letter(grid.last_column)}${grid.month_row}"
+        return f"INDEX({span},1,MIN({month}+{months},{last}))"
+    months, taken = _text(shift, key, grid)[0], _wrapped(shift, key, grid, _BINDING[ast.Mult])
+    return f"IF({month}>{months},INDEX({span},1,{month}-{taken}),0)"

@@ -23,6 +23,8 @@ from planner.result import Plan
 
 MONEY_USD, MONEY_RATIO, SHARE = 0.01, 1e-12, 1e-6
 SHARE_FORMAT = "0.000000"
+ARGUMENTS_MAX = 30
+"""Of one function call; old programs take no more."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,12 @@ def _money(parts: Parts) -> list[Check]:
             style=CENTS, money=True,
         ),
         Check(
+            name="Profit and loss over the whole life = cash",
+            note="USD: expenses, depreciation, amortization and disposal against what is paid",
+            found=f"={_sum_of(costs, view)}", found_value=float(view.profit_usd.sum()),
+            expected=cash_total, expected_value=total, style=CENTS, money=True,
+        ),
+        Check(
             name="Cash by fiscal year = cash by month",
             note="USD, undiscounted",
             found=f"={by_year}*{annual.scale.name}", found_value=total,
@@ -123,6 +131,13 @@ def _money(parts: Parts) -> list[Check]:
             expected=f"={NPV_NAME}", expected_value=view.npv_usd, style=CENTS, money=True,
         ),
     ]  # fmt: skip
+
+
+def _sum_of(costs: CostsSheet, view: View) -> str:
+    """Totals of the lines of profit and loss, added in batches that every program takes."""
+    totals = [costs.total(line.key) for line in view.profit_lines]
+    batches = [totals[i : i + ARGUMENTS_MAX] for i in range(0, len(totals), ARGUMENTS_MAX)]
+    return "+".join(f"SUM({','.join(batch)})" for batch in batches) or "0"
 
 
 def _room(parts: Parts) -> list[Check]:

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from planner.errors import ScenarioError
-from planner.report.ledger_view import CAPEX, View, view
+from planner.report.ledger_view import CAPEX, TAX, View, view
 from planner.result import ClassCost, LedgerInput, Plan, Record
 
 if TYPE_CHECKING:
@@ -20,18 +22,29 @@ def metrics(plan: Plan) -> dict[str, Any]:
     Returns
     -------
     npv_usd, undiscounted_usd, gap_frac (None where the fleet was not optimized for the inputs),
+    npv_before_tax_usd, npv_tax_usd (negative where the plan saves tax), peak_cash_usd (most cash
+    out at any month's end), obligations_usd_by_fiscal_year (still owed at each year's end, what
+    ending all contracts and orders would cost), profit_and_loss_usd_by_fiscal_year (expenses),
     capex_usd_by_fiscal_year, cost_usd_by_category (undiscounted), cost_usd_by_fiscal_year,
     usd_per_mtoken by class.
     """
     seen = view(plan)
+    tax_usd = float((seen.category_usd(TAX) * seen.weight).sum())
     return {
         "npv_usd": seen.npv_usd,
+        "npv_before_tax_usd": seen.npv_usd - tax_usd,
+        "npv_tax_usd": tax_usd,
         "undiscounted_usd": float(seen.cash_usd.sum()),
+        "peak_cash_usd": float(np.cumsum(seen.cash_usd).max(initial=0.0)),
         "gap_frac": plan.gap_frac if optimized(plan) else None,
         "status": plan.status,
         "capex_usd_by_fiscal_year": _by_year(seen, seen.category_usd(CAPEX)),
         "cost_usd_by_category": {c: float(seen.category_usd(c).sum()) for c in seen.categories},
         "cost_usd_by_fiscal_year": _by_year(seen, seen.cash_usd),
+        "profit_and_loss_usd_by_fiscal_year": _by_year(seen, seen.profit_usd),
+        "obligations_usd_by_fiscal_year": dict(
+            zip(seen.years, seen.at_year_end(seen.obligations_usd).tolist(), strict=True)
+        ),
         "usd_per_mtoken": {row.demand_class: row.usd_per_mtoken for row in plan.class_costs},
     }
 

@@ -17,14 +17,17 @@ from numpy.typing import NDArray
 from planner.finance import ledger
 from planner.finance.calendar import calendar_quantities
 from planner.finance.ledger import Line
+from planner.finance.reach import is_bounded, lag_calls, months_beyond
 from planner.result import LedgerInput, OptionRow, Plan
 from planner.units import MONTHS_PER_YEAR
 
 Array = NDArray[np.float64]
 AFTER = "After horizon"
 """Fiscal year and period of the months in which only obligations remain."""
-CAPEX = "capex"
-"""Category of purchases."""
+CAPEX, TAX = "capex", "tax"
+"""Categories of purchases and of income tax."""
+OBLIGATION = "obligation"
+"""Category of rows of what is still owed at month end."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,31 @@ class View:
         return np.sum(rows, axis=0) if rows else np.zeros(self.months)
 
     @property
+    def profit_lines(self) -> tuple[Line, ...]:
+        """Lines of profit and loss: cash that is an expense when paid, and the books' rows."""
+        return tuple(
+            line
+            for line in self.lines
+            if line.kind == "book" or (line.kind == "cash" and not line.deferred)
+        )
+
+    @property
+    def profit_usd(self) -> Array:
+        """Profit and loss by month, cost positive; over the whole life the sum of all cash."""
+        rows = [self.values[line.key] for line in self.profit_lines]
+        return np.sum(rows, axis=0) if rows else np.zeros(self.months)
+
+    @property
+    def obligations_usd(self) -> Array:
+        """Signed or ordered and not yet paid, at each month's end: what ending all would cost."""
+        rows = [self.values[line.key] for line in self.lines if line.category == OBLIGATION]
+        return np.sum(rows, axis=0) if rows else np.zeros(self.months)
+
+    def at_year_end(self, row: Array) -> Array:
+        """Value in the last month of each fiscal year, in the order of `years`."""
+        return np.array([row[self.in_year(year)][-1] for year in self.years])
+
+    @property
     def weight(self) -> Array:
         """Discount factor times the share of cash that counts."""
         return np.asarray(self.values["discount_factor"] * self.values["counted"], float)
@@ -105,7 +133,9 @@ def category_of(line: Line) -> str:
 
 
 def is_firm(line: Line) -> bool:
-    """Whether cash is owed once its order is signed: purchases and commitments."""
+    """Whether cash is owed once its order is signed: purchases and commitments, before tax."""
+    if category_of(line) == TAX:
+        return False
     words = f"{line.key} {line.category} {line.group}".lower()
     return category_of(line) == CAPEX or "reserved" in words or "commitment" in words
 
@@ -142,16 +172,18 @@ def _view(
 ) -> View:
     inputs = {row.name: row.value for row in plan.ledger_inputs}
     horizon = sum(period.months for period in plan.periods)
-    start = str(plan.scenario["horizon"]["start"])
+    when = plan.scenario["horizon"]
+    calendar = calendar_quantities(
+        str(when["start"]), horizon, total,
+        fiscal_year_start_month=int(when.get("fiscal_year_start_month", 1)),
+    )  # fmt: skip
     quantities = {key: _cut(row, total) for key, row in solved.items()}
     after = [AFTER] * (total - horizon)
     return View(
         inputs=tuple(plan.ledger_inputs),
         lines=lines,
-        values=ledger.evaluate(
-            lines, inputs, {**calendar_quantities(start, horizon, total), **quantities}, total
-        ),
-        dates=tuple(_dates(start, total)),
+        values=ledger.evaluate(lines, inputs, {**quantities, **calendar}, total),
+        dates=tuple(_dates(str(when["start"]), total)),
         fiscal_years=(*_spread((p.fiscal_year, p.months) for p in plan.periods), *after),
         periods=(*_spread((p.label, p.months) for p in plan.periods), *after),
         horizon_months=horizon,
@@ -159,35 +191,43 @@ def _view(
 
 
 def _total_months(plan: Plan, lines: Sequence[Line], inputs: dict[str, float], horizon: int) -> int:
-    """Horizon plus the longest lag: no obligation signed within it can last longer."""
-    longest = max((round(inputs[name]) for name in lags(lines) if name in inputs), default=0)
+    """Horizon plus as far as cash decided within it can reach."""
     given = max((len(row) for row in plan.ledger_quantities.values()), default=0)
-    return max(horizon + longest, given)
+    return max(horizon + months_beyond(lines, inputs), given)
 
 
 def lags(lines: Sequence[Line]) -> frozenset[str]:
     """Names of the inputs by which lines look back."""
-    calls = (
-        node
-        for line in lines
-        if line.formula
-        for node in ast.walk(ledger.parse(line.formula))
-        if isinstance(node, ast.Call)
-    )
-    return frozenset(a.id for call in calls for a in call.args[1:] if isinstance(a, ast.Name))
+    return _months_in(call for line in lines for call in lag_calls(_tree(line)))
 
 
 def terms(lines: Sequence[Line]) -> frozenset[str]:
-    """Names of the inputs after whose months something ends: x - lag(x, term)."""
+    """Names of the inputs after whose months something ends: x - lag(x, term).
+
+    What ends with the horizon at the latest is left out.
+    """
     ends = (
         node.right
         for line in lines
-        if line.formula
-        for node in ast.walk(ledger.parse(line.formula))
+        if not is_bounded(_tree(line))
+        for node in ast.walk(_tree(line))
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub)
     )
-    calls = (node for node in ends if isinstance(node, ast.Call))
-    return frozenset(a.id for call in calls for a in call.args[1:] if isinstance(a, ast.Name))
+    return _months_in(node for node in ends if isinstance(node, ast.Call))
+
+
+def _tree(line: Line) -> ast.expr:
+    return ledger.parse(line.formula or "0")
+
+
+def _months_in(calls: Iterable[ast.Call]) -> frozenset[str]:
+    return frozenset(
+        node.id
+        for call in calls
+        if ledger.called(call) == "lag"
+        for node in ast.walk(call.args[1])
+        if isinstance(node, ast.Name)
+    )
 
 
 def _cut(row: Sequence[float], months: int) -> Array:

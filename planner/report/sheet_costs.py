@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from openpyxl.utils import get_column_letter
 
 from planner.finance.ledger import Line
 from planner.report.cells import Grid, template
@@ -40,6 +41,10 @@ class CostsSheet:
         """All ledger rows of one column."""
         mark = "$" if fixed else ""
         return f"{self.title}!{mark}{letter}${TOP}:{mark}{letter}${self.last_row}"
+
+    def total(self, key: str) -> str:
+        """Address of a money line's total."""
+        return f"{self.title}!${get_column_letter(TOTAL)}${self.grid.rows[key]}"
 
 
 def write_costs(
@@ -109,15 +114,17 @@ def _rows(view: View) -> dict[str, int]:
 def _write_line(page: Page, line: Line, view: View, grid: Grid, chosen: Mapping[str, str]) -> None:
     row, values = grid.rows[line.key], view.values[line.key]
     style = line_format(line, values)
-    cash = line.kind == "cash"
+    cash, money = line.kind == "cash", line.kind in ("cash", "book", "tax")
     page.put(row, LABEL, line.label, "label bold" if cash else "label")
     if cash:
         page.put(row, CATEGORY, category_of(line), "unit")
         page.put(row, FIRM, FIRM_WORD if is_firm(line) else USED_WORD, "unit")
+    if money:
         span = grid.span(row).replace("$", "")
         page.formula(
-            row, TOTAL, f"=SUM({span})", float(values.sum()), "label bold", number_format=style
-        )
+            row, TOTAL, f"=SUM({span})", float(values.sum()),
+            "label bold" if cash else "label", number_format=style,
+        )  # fmt: skip
     page.put(row, UNIT, line.unit, "unit")
     if line.kind == "quantity" and line.key not in chosen:
         page.row(row, FIRST, values.tolist(), "solved", style)

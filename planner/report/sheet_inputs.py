@@ -10,6 +10,7 @@ from openpyxl.styles import PatternFill
 from openpyxl.styles.differential import DifferentialStyle
 from openpyxl.worksheet.datavalidation import DataValidation
 
+from planner.finance.tax import TABLE_SOURCE
 from planner.report.ledger_view import View, lags
 from planner.report.page import Book, Page
 from planner.report.style import BAD_FILL, COUNT, DASH_FOR_ZERO, TEAL, money_or_count
@@ -58,10 +59,13 @@ def write_inputs(book: Book, view: View) -> InputsSheet:
         page.put(_HEAD, column, _HEADINGS[column - 1], "head right")
     page.sheet.row_dimensions[_HEAD].height = 20
     scenario = [row for row in view.inputs if _is_scenario(row)]
-    figures = [row for row in view.inputs if not _is_scenario(row)]
+    tables = [row for row in view.inputs if row.source == TABLE_SOURCE]
+    figures = [row for row in view.inputs if not _is_scenario(row) and row not in tables]
     addresses: dict[str, str] = {}
     last = _section(book, page, "Scenario", scenario, first=_HEAD + 1, addresses=addresses)
     last = _section(book, page, "Prices and figures", figures, first=last + 1, addresses=addresses)
+    if tables:
+        last = _section(book, page, "Tax tables", tables, first=last + 1, addresses=addresses)
     last = _display_units(book, page, last + 1)
     _limit_months(page, view, addresses)
     changed = _changed_total(page, last)

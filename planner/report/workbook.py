@@ -30,7 +30,7 @@ from planner.result import Plan
 
 FUNCTIONS = frozenset(
     {
-        "ABS", "AND", "IF", "INDEX", "IRR", "MAX", "MIN", "MIRR", "OR", "SUM", "SUMIFS",
+        "ABS", "AND", "CHOOSE", "IF", "INDEX", "IRR", "MAX", "MIN", "MIRR", "OR", "SUM", "SUMIFS",
         "SUMPRODUCT",
     }
 )  # fmt: skip

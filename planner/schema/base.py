@@ -15,6 +15,9 @@ NonNegative = Annotated[float, Field(ge=0)]
 Month = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
 """A calendar month, written 2027-01."""
 
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+"""Three capital letters, ISO 4217."""
+
 
 @dataclass(frozen=True)
 class Later:

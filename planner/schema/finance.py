@@ -1,12 +1,12 @@
-"""Money assumptions: discounting, price paths, residual values, escalators, adders."""
+"""Money assumptions: discounting, tax, payment, price paths, end values, running costs."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from planner.schema.base import Frac, Frozen, Later
+from planner.schema.base import Currency, Frac, Frozen, Month, NonNegative, Positive
 
 Rate = Annotated[float, Field(gt=-0.9, le=2)]
 RateByGeneration = Rate | dict[str, Rate]
@@ -42,6 +42,8 @@ class Escalators(Frozen):
     """Electricity."""
     rent_per_year: Rate = 0.0
     """Colocation rent."""
+    people_per_year: Rate = 0.0
+    """Cost of staff."""
 
 
 class Adders(Frozen):
@@ -59,17 +61,132 @@ class Adders(Frozen):
     """Insurance, of the server price a year; price notes 2026."""
     cloud_support_frac: Frac = 0.05
     """Support uplift on rented machines; SemiAnalysis ClusterMAX, price notes 2026."""
+    sales_tax_frac: Frac = 0.0
+    """Sales tax on servers, network and storage; 0.05 to 0.07 in US states unless a data-centre
+    exemption holds (taxstation, moneyracket, 2025)."""
+
+
+class Tax(Frozen):
+    """Income tax: plans are after tax where it is paid, and need a discount rate after tax.
+
+    Costs are deducted when paid, prepayments over their term, purchases by the method below; tax
+    is settled in the last month of each fiscal year.
+    """
+
+    pays_tax: bool = False
+    """Does the company pay income tax?"""
+    rate: Annotated[float | None, Field(ge=0, lt=1)] = None
+    """Federal (or only) tax rate; 0.21 in the US."""
+    state_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """State tax rate; state tax is deducted from federal income."""
+    depreciation: Literal["none", "straight_line", "macrs_3", "macrs_5", "macrs_7"] | None = None
+    """How purchases are deducted. US servers are 5-year property, macrs_5 (IRS Publication 946,
+    table A-1: 20.00, 32.00, 19.20, 11.52, 11.52, 5.76 %); elsewhere straight_line over life_years;
+    none deducts a purchase when it is sold."""
+    life_years: Annotated[float, Field(ge=1, le=10)] = 5.0
+    """Of straight_line only."""
+    bonus_frac: Frac = 0.0
+    """Deducted at once in the year placed in service, the method takes the rest. US law has 1.0 for
+    property acquired and placed in service after 2025-01-19 (P.L. 119-21)."""
+    bonus_acquired_from: Month | None = None
+    """First month whose orders get the bonus: an order is the acquisition (binding contract).
+    Blank: every order."""
+    state_conforms_to_bonus: bool = False
+    """Does the state allow the bonus too? Many do not."""
+    convention: Literal["auto", "half_year", "mid_quarter"] = "auto"
+    """First-year convention. auto: mid-quarter in fiscal years that place more than 40 % of their
+    purchases in service in the last quarter (26 U.S.C. 168(d)(3)), else half-year."""
+    losses: Literal["at_once", "carried_forward", "never"] = "at_once"
+    """Deductions: all find income of the company in their fiscal year (at_once); or those beyond
+    other_taxable_income_usd are carried forward to later years of the horizon, or never used."""
+    other_taxable_income_usd: NonNegative | None = None
+    """Taxable income of the company a year from everything else; needed where losses are carried
+    forward or never used."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.losses != "at_once" and self.other_taxable_income_usd is None:
+            raise ValueError(
+                f"losses {self.losses} needs other_taxable_income_usd, against which they are used"
+            )
+        if self.losses != "at_once" and self.state_rate:
+            raise ValueError(
+                f"not supported yet: a state_rate with losses {self.losses}; add it to rate, or "
+                "use losses at_once"
+            )
+        if not self.pays_tax:
+            idle = [name for name in ("rate", "depreciation") if getattr(self, name) is not None]
+            if idle:
+                raise ValueError(f"{' and '.join(idle)} given, but pays_tax is false; set it true")
+            return self
+        missing = [name for name in ("rate", "depreciation") if getattr(self, name) is None]
+        if missing:
+            raise ValueError(
+                f"pays_tax needs {' and '.join(missing)}; a US company has rate 0.21 and "
+                "depreciation macrs_5"
+            )
+        return self
+
+
+class Payment(Frozen):
+    """When purchases and contracts are paid."""
+
+    order_frac: Frac = 1.0
+    """Share of a purchase paid with the order; 0.3 of 30/60/10."""
+    delivery_frac: Frac = 0.0
+    """Share paid when the machines enter service; 0.6 of 30/60/10. The rest is paid on
+    acceptance."""
+    acceptance_months: Annotated[int, Field(ge=0, le=12)] = 1
+    """Entry into service to acceptance."""
+    upfront_frac: dict[Literal["reserved_1y", "reserved_3y"], Frac] = Field(default_factory=dict)
+    """Share of a reservation's price paid when it is signed, the rest by the hour: 0 no upfront,
+    1 all upfront (AWS payment options no, partial, all)."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.order_frac + self.delivery_frac > 1 + 1e-9:
+            raise ValueError(
+                f"order_frac {self.order_frac:g} and delivery_frac {self.delivery_frac:g} are "
+                "more than the whole price"
+            )
+        return self
+
+
+class Running(Frozen):
+    """Running costs beside energy, rent, maintenance and insurance."""
+
+    staff_per_accelerator: NonNegative = 0.0
+    """Full-time staff for each own accelerator in service; no figure is published, 1 for 500
+    (0.002) is a proposal to replace by your own."""
+    staff_usd_per_year: NonNegative = 0.0
+    """Cost of one of them."""
+    licence_usd_per_gpu_year: NonNegative = 0.0
+    """Software for own and reserved accelerators; NVIDIA AI Enterprise 4,500 (licensing guide,
+    2026)."""
+    licence_usd_per_gpu_hour: NonNegative = 0.0
+    """Software for accelerators rented by the hour; NVIDIA AI Enterprise 1 (licensing guide,
+    2026)."""
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if (self.staff_per_accelerator > 0) != (self.staff_usd_per_year > 0):
+            raise ValueError("give both staff_per_accelerator and staff_usd_per_year")
+        return self
 
 
 class Finance(Frozen):
     """Money assumptions."""
 
     discount_rate: Annotated[float, Field(ge=0, le=1)] = 0.08
-    """Nominal yearly rate."""
+    """Nominal yearly rate; after tax where tax is paid."""
     discounting: Literal["start", "mid", "end"] = "mid"
     """When in its month cash is taken to fall."""
     currency: Literal["USD"] = "USD"
     """Reporting currency (others: not supported yet)."""
+    fx: dict[Currency, Positive | dict[int, Positive]] = Field(default_factory=dict)
+    """USD for one unit of each currency in which prices are written, one rate or by calendar year
+    from that of the first month; a year left out keeps the rate before it. Orders and contracts
+    are translated at the rate of the month in which they are signed, use at the rate of its own."""
     residual: Residual = Residual()
     """End value of owned machines."""
     price_paths: PricePaths = PricePaths()
@@ -77,16 +194,13 @@ class Finance(Frozen):
     escalators: Escalators = Escalators()
     """Rise of running costs."""
     adders: Adders = Adders()
-    """Network, storage, installation, maintenance, insurance, support."""
-    pays_tax: Annotated[bool, Later()] = False
-    """Tax payer? (after-tax planning: not supported yet)"""
-    tax_rate: Annotated[float | None, Later()] = None
-    """Tax rate."""
-    book_life_years: Annotated[int | None, Later()] = None
-    """Straight-line life in the books."""
-    tax_depreciation: Annotated[str | None, Later()] = None
-    """Tax depreciation method."""
-    fx: Annotated[dict[str, float] | None, Later()] = None
-    """Exchange rates."""
-    other_taxable_income_usd: Annotated[float | None, Later()] = None
-    """Company income against which losses are used."""
+    """Network, storage, installation, maintenance, insurance, support, sales tax."""
+    payment: Payment = Payment()
+    """When purchases and contracts are paid."""
+    running: Running = Running()
+    """Staff and software."""
+    book_life_years: Annotated[int, Field(ge=3, le=6)] = 5
+    """Straight-line life in the books, from the month of entry into service to zero; moves profit
+    and loss and the asset register, never cash. CoreWeave 6, Amazon 5, Nebius 4 years (2025)."""
+    tax: Tax = Tax()
+    """Income tax."""

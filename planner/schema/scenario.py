@@ -131,6 +131,7 @@ def _contradictions(scenario: Scenario) -> list[str]:
     return [
         *_options_without_site(scenario, kinds),
         *_stock_without_site(scenario),
+        *_currencies_without_rate(scenario),
         *_demand_without_place(scenario, kinds),
         *contradictions(scenario.serving_table, scenario.demand),
         *(
@@ -165,6 +166,23 @@ def _stock_without_site(scenario: Scenario) -> list[str]:
         for stock in scenario.supply.stock
         if stock.site not in sites
     ]
+
+
+def _currencies_without_rate(scenario: Scenario) -> list[str]:
+    rates, first = scenario.finance.fx, int(scenario.horizon.start[:4])
+    places = {f"site {site.name}": site.currency for site in scenario.sites}
+    places |= {f"supply.prices[{i}]": own.currency for i, own in enumerate(scenario.supply.prices)}
+    found = [
+        f"{where} is in {currency}: write USD for one {currency} as finance.fx.{currency}"
+        for where, currency in places.items()
+        if currency not in {"USD", *rates}
+    ]
+    for currency, rate in rates.items():
+        if currency == "USD":
+            found.append("finance.fx.USD: USD is the currency that others are translated to")
+        elif isinstance(rate, dict) and min(rate, default=first + 1) > first:
+            found.append(f"finance.fx.{currency} has no rate for {first} or before")
+    return found
 
 
 def _demand_without_place(scenario: Scenario, kinds: Collection[str]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from planner.schema.base import Frozen, Later, Month, NonNegative, Positive
+from planner.schema.base import Currency, Frozen, Later, Month, NonNegative, Positive
 
 
 class Site(Frozen):
@@ -38,6 +38,9 @@ class Site(Frozen):
     """Carbon intensity of the electricity."""
     rent_usd_per_kw_month: NonNegative | None = None
     """Colocation rent, or the internal charge of an own room, for contracted IT power."""
+    currency: Currency = "USD"
+    """Of the electricity price and rent written here, whatever their names say; needs a rate in
+    finance.fx. What a facility row supplies stays USD."""
     available_from: Month | None = None
     """First month in which machines can stand there."""
     phases: Annotated[tuple[str, ...], Later()] = ()

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from planner.schema.base import Frozen, Later, Month, NonNegative, Positive
+from planner.schema.base import Currency, Frozen, Later, Month, NonNegative, Positive
 
 
 class Option(StrEnum):
@@ -55,6 +55,8 @@ class PriceOverride(Frozen):
     """USD per lot (owned, colo), per accelerator-hour (rented), per million input tokens (api)."""
     output_usd: Positive | None = None
     """USD per million output tokens (api)."""
+    currency: Currency = "USD"
+    """Of these prices, whatever their names say; needs a rate in finance.fx."""
     source: Annotated[str, Field(min_length=3)]
     """Who quoted it."""
     as_of: str
@@ -103,7 +105,8 @@ class Limits(Frozen):
     """What the plan may not exceed or must reach."""
 
     capex_per_year_usd: NonNegative | dict[int, NonNegative] | None = None
-    """Budget for purchases: each fiscal year, or by fiscal year."""
+    """Budget for purchases: each fiscal year, or by fiscal year. An order counts whole in the year
+    in which it is placed, whatever the terms of payment."""
     accelerator_types_max: Annotated[int, Field(ge=1, le=20)] | None = None
     """Most accelerator types in the fleet."""
     availability_target: Annotated[float, Field(ge=0.5, lt=1)] = 0.999

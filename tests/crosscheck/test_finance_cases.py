@@ -1,6 +1,7 @@
 """Published finance cases, one test a case id, against the product's functions."""
 
 import math
+from dataclasses import MISSING
 
 import numpy as np
 import pytest
@@ -21,7 +22,6 @@ from planner.finance.lines import (
     assemble,
     common_lines,
     on_demand_lines,
-    owned_lines,
 )
 from planner.finance.metrics import (
     annuity_factor,
@@ -33,6 +33,7 @@ from planner.finance.metrics import (
     resale_usd,
 )
 from planner.finance.offers import Assumed, Common, OnDemandOffer, OwnedOffer, SiteCosts
+from planner.finance.owned import owned_lines
 from planner.finance.unit import input_values, npv_usd
 from tests.crosscheck.outside_cases import read
 
@@ -65,7 +66,11 @@ def a(value):
 def flat():
     """No discounting, no adders, flat prices: the sources' own arithmetic."""
     paths = ("capex_per_year", "rental_per_year")
-    names = [name for name in Common.__dataclass_fields__ if name not in paths]
+    names = [
+        name
+        for name, field in Common.__dataclass_fields__.items()
+        if name not in paths and field.default is MISSING and field.default_factory is MISSING
+    ]
     return Common(**{name: a(0.0) for name in names}, **{path: {"all": a(0)} for path in paths})
 
 

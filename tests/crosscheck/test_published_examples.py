@@ -7,6 +7,7 @@ test says what is right and shows how the published one came about.
 """
 
 import math
+from dataclasses import MISSING
 
 import numpy as np
 import pytest
@@ -34,7 +35,11 @@ def a(value):
 def undiscounted():
     """One month, no discounting, no adders, flat prices: the guides' own arithmetic."""
     names = [
-        n for n in Common.__dataclass_fields__ if n not in ("capex_per_year", "rental_per_year")
+        name
+        for name, field in Common.__dataclass_fields__.items()
+        if name not in {"capex_per_year", "rental_per_year"}
+        and field.default is MISSING
+        and field.default_factory is MISSING
     ]
     return Common(
         **{n: a(0.0) for n in names}, capex_per_year={"all": a(0)}, rental_per_year={"all": a(0)}

@@ -19,6 +19,7 @@ from planner.report.option_figures import option_figures
 from planner.report.workbook import workbook_bytes, write_workbook
 from tests.compared_plan import compared_plan
 from tests.plan_fixture import small_plan
+from tests.taxed_world import answered, company
 
 EPOCH = date(1899, 12, 30)
 
@@ -245,6 +246,82 @@ def test_sensitivities_are_live(compared, label, column, change, scaled):
     expected = recost(compared_plan(), {**others, **(moved or {"discount_rate": 0.08 + change})})
     found = model.get_cell_value(sheet, row, column + 3) * 1e6
     assert found == pytest.approx(expected.npv_usd, abs=0.01, rel=1e-9)
+
+
+@pytest.fixture(scope="module")
+def after_tax(tmp_path_factory):
+    path = tmp_path_factory.mktemp("workbook") / "after_tax.xlsx"
+    write_workbook(answered()[1], path)
+    return path
+
+
+AFTER_TAX = [
+    {},
+    {"tax_rate": 0.35, "state_tax_rate": 0.0},
+    {"tax_method": 1.0},
+    {"tax_method": 2.0, "tax_life_years": 3.5, "tax_convention": 3.0},
+    {"tax_method": 3.0, "bonus_frac": 0.4},
+    {"tax_method": 5.0, "bonus_frac": 1.0, "state_bonus_conforms": 1.0},
+    {"tax_convention": 3.0},
+    {"payment_order_frac": 1.0, "payment_delivery_frac": 0.0},
+    {"payment_delivery_frac": 0.2, "payment_acceptance_months": 4.0},
+    {"reserved_1y_upfront_frac": 1.0, "reserved_1y_term_months": 6.0},
+    {"book_life_years": 3.0},
+]
+
+
+@pytest.mark.parametrize("changes", AFTER_TAX, ids=str)
+def test_tax_and_payment_move_every_cell_as_they_move_the_plan(after_tax, changes):
+    book, model, again = changed(after_tax, answered()[1], changes)
+    moves = bool(changes) and "book_life_years" not in changes
+    assert (abs(again.npv_usd - answered()[1].npv_usd) > 1) == moves
+    assert every_cell_agrees(book, model, again) > 6000
+
+
+COMPANY = [
+    {},
+    {"losses_carried": 0.0},
+    {"other_income_usd_per_year": 20_000.0, "tax_rate": 0.3},
+    {"fx_eur_year_1": 1.5},
+]
+
+
+@pytest.mark.parametrize("changes", COMPANY, ids=str)
+def test_losses_and_currencies_move_every_cell_as_they_move_the_plan(tmp_path, changes):
+    path = tmp_path / "company.xlsx"
+    write_workbook(company(), path)
+    book, model, again = changed(path, company(), changes)
+    assert (abs(again.npv_usd - company().npv_usd) > 1) == bool(changes)
+    assert every_cell_agrees(book, model, again) > 2000
+
+
+def changed(path, plan, changes):
+    """The workbook, an engine that has recalculated it with changes, and the plan costed again."""
+    book = openpyxl.load_workbook(path)
+    model = ironcalc.load_from_xlsx(str(path), "en", "UTC")
+    for name, value in changes.items():
+        model.set_user_input(*input_cell(book, name), repr(value))
+    model.evaluate()
+    return book, model, recost(plan, changes)
+
+
+def every_cell_agrees(book, model, again) -> int:
+    """Compare with the workbook of the plan costed again; number of formulas."""
+    values = openpyxl.load_workbook(BytesIO(workbook_bytes(again)), data_only=True)
+    count = 0
+    for title in ("Costs", "Cash", "Annual"):
+        position = book.sheetnames.index(title)
+        for row in book[title].iter_rows():
+            for cell in row:
+                if cell.data_type == "f":
+                    count += 1
+                    cached = number(values[title][cell.coordinate].value)
+                    found = model.get_cell_value(position, cell.row, cell.column)
+                    assert agrees(found, cached), (title, cell.coordinate, found, cached)
+    checks = book.sheetnames.index("Checks")
+    names = {str(cell.value): cell.row for cell in book["Checks"]["A"]}
+    assert model.get_cell_value(checks, names["Profit and loss over the whole life = cash"], 5) == 1
+    return count
 
 
 @pytest.mark.slow

@@ -90,7 +90,17 @@ def test_quantities_not_given_are_zero():
     assert evaluate(lines, {}, {}, 3)["row"].tolist() == [1, 1, 1]
 
 
-@pytest.mark.parametrize("formula", ["prev ** one", "one ** prev", "one / prev", "prev * prev"])
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "prev ** one",
+        "one ** prev",
+        "one / prev",
+        "prev * prev",
+        "1 + max(prev, one)",
+        "pick(prev, 1)",
+    ],
+)
 def test_formulas_not_affine_in_prev_are_refused(formula):
     with pytest.raises(ValueError, match="affine"):
         evaluate((calculation("row", formula),), {"one": 1.0}, {}, 3)
@@ -100,7 +110,9 @@ def test_formulas_not_affine_in_prev_are_refused(formula):
     ("formula", "message"),
     [
         ("2 * prev", "literal 2"),
-        ("max(prev, prev)", "only lag"),
+        ("sqrt(prev)", "only lag"),
+        ("pick(prev)", "only lag"),
+        ("ahead(prev + prev, 1)", "only lag"),
         ("lag(prev + prev, prev)", "only lag"),
         ("prev if prev else prev", "outside the ledger's grammar"),
         ("prev.real", "outside the ledger's grammar"),
@@ -111,6 +123,51 @@ def test_formulas_not_affine_in_prev_are_refused(formula):
 def test_what_is_outside_the_grammar_is_refused(formula, message):
     with pytest.raises(ValueError, match=message):
         parse(formula)
+
+
+def test_choices_are_made_month_by_month():
+    lines = (
+        Line("flow", "flow", "USD", "quantity"),
+        calculation("picked", "pick(1 + flow, 100, ten * flow, 12)"),
+        calculation("fixed", "pick(code, 0, flow)"),
+        calculation("low", "min(flow, 1)"),
+        calculation("high", "max(flow, 1, code)"),
+    )
+    found = evaluate(lines, {"ten": 10.0, "code": 2.0}, {"flow": [0.0, 1.0, 2.0]}, 3)
+    assert found["picked"].tolist() == [100, 10, 12]
+    assert found["fixed"].tolist() == [0, 1, 2]
+    assert found["low"].tolist() == [0, 1, 1]
+    assert found["high"].tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize("code", [0.0, 3.0])
+def test_a_code_that_names_no_choice_is_refused(code):
+    with pytest.raises(ValueError, match="a code is 1 to 2"):
+        evaluate((calculation("row", "pick(code, 0, 1)"),), {"code": code}, {}, 3)
+
+
+def test_a_balance_that_never_falls_below_nothing():
+    # 3, 3 - 5 -> 0, 0 + 2, 2 + 4; the ceiling cuts at 5.
+    lines = (
+        Line("flow", "flow", "USD", "quantity"),
+        calculation("floor", "max(prev + flow, 0)"),
+        calculation("both", "min(prev + flow, five, 100 - prev)"),
+    )
+    flow = np.array([[3.0, -5.0, 2.0, 4.0], [1.0, 1.0, 1.0, 1.0]])
+    found = evaluate(lines, {"five": 5.0}, {"flow": flow}, 4)
+    assert found["floor"].tolist() == [[3, 0, 2, 6], [1, 2, 3, 4]]
+    assert found["both"].tolist() == [[3, -2, 0, 4], [1, 2, 3, 4]]
+
+
+def test_shifts_forward_and_back():
+    lines = (
+        Line("flow", "flow", "USD", "quantity"),
+        calculation("late", "lag(flow, one + one)"),
+        calculation("early", "ahead(flow, term - 1)"),
+    )
+    found = evaluate(lines, {"one": 1.0, "term": 3.0}, {"flow": [1.0, 2.0, 3.0, 4.0]}, 4)
+    assert found["late"].tolist() == [0, 0, 1, 2]
+    assert found["early"].tolist() == [3, 4, 4, 4]  # the last month stands for later ones
 
 
 def test_unknown_names_are_refused():

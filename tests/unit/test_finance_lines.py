@@ -16,7 +16,6 @@ from planner.finance.lines import (
     commitment_lines,
     common_lines,
     on_demand_lines,
-    owned_lines,
 )
 from planner.finance.offers import (
     ApiOffer,
@@ -27,6 +26,7 @@ from planner.finance.offers import (
     OwnedOffer,
     SiteCosts,
 )
+from planner.finance.owned import owned_lines
 from planner.finance.unit import (
     input_values,
     monthly_orders,

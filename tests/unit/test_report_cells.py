@@ -23,6 +23,9 @@ GRID = Grid(
         ("(a - b) - c", "=Inputs!$C$5-Inputs!$C$6-Inputs!$C$7"),
         ("(1 + a) ** (buy / 12)", "=(1+Inputs!$C$5)^({c}9/12)"),
         ("a * -buy", "=Inputs!$C$5*(-{c}9)"),
+        ("lag(buy, 12 + 12)", "=IF({c}$7>12+12,INDEX($G9:$AD9,1,{c}$7-(12+12)),0)"),
+        ("ahead(buy, lead - 1)", "=INDEX($G9:$AD9,1,MIN({c}$7+Inputs!$C$8-1,$AD$7))"),
+        ("1 + pick(a, buy, min(b, 0))", "=1+CHOOSE(Inputs!$C$5,{c}9,MIN(Inputs!$C$6,0))"),
         ("lag(buy, lead)", "=IF({c}$7>Inputs!$C$8,INDEX($G9:$AD9,1,{c}$7-Inputs!$C$8),0)"),
     ],
 )
