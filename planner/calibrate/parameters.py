@@ -28,10 +28,10 @@ _LAYER = (
         for engine in ("vllm", "sgl", "trt")
     ),
     *(
-        Parameter(f"layer_moe_{engine}_us", 35.0, 0.4, 5, 200, "prior 35: routing, permutation")
+        Parameter(f"layer_moe_{engine}_us", 35.0, 0.4, 5, 200, "prior 35 at 256 experts: routing")
         for engine in ("vllm", "sgl", "trt")
     ),
-    Parameter("layer_moe_trt_blackwell_us", 25.0, 0.4, 3, 200, "prior 25: routing fused"),
+    Parameter("layer_moe_trt_blackwell_us", 25.0, 0.4, 3, 200, "prior 25: fused"),
     *(
         Parameter(f"layer_mla_{engine}_us", 50.0, 0.4, 5, 250, "prior 50: more, smaller kernels")
         for engine in ("vllm", "sgl", "trt")

@@ -12,8 +12,7 @@ import yaml
 from planner.calibrate.fit import fitted_on, group_of
 from planner.calibrate.parameters import Parameter
 from planner.calibrate.points import Point
-from planner.calibrate.score import FITTED
-from planner.perf.bands import RULES
+from planner.perf.bands import FITTED, RULES
 from planner.schema.catalog import Calibration
 
 Row = dict[str, Any]

@@ -19,13 +19,20 @@ from planner.calibrate.points import (
     Point,
     Refused,
 )
-from planner.perf.bands import LOADED_FRAC, METRICS, RULES, Traits, band_factors, traits_of
+from planner.perf.bands import (
+    FITTED,
+    LOADED_FRAC,
+    METRICS,
+    RULES,
+    Traits,
+    band_factors,
+    is_sparse,
+    traits_of,
+)
 from planner.schema.catalog import Catalog
 from planner.units import MILLI
 
 MEASURED = "measured"
-FITTED = "fitted_rows_"
-"""Rows of the calibration that count the fitted points of an accelerator with a model."""
 UNITS_FACTOR = 100.0
 """A prediction never misses by so much: such a figure is in another unit."""
 BELOW_BOUND_FRAC = 0.7
@@ -103,7 +110,9 @@ def score(
             continue
         cases, result = _run(kind, mine, catalog, calibration)
         found[kind] = result
-        traits = band_traits(cases, result.load_frac)
+        sparse = {a: is_sparse(calibration, a) for a in {p.config.accelerator for p in mine}}
+        few = np.array([sparse[p.config.accelerator] for p in mine])
+        traits = band_traits(cases, result.load_frac, few)
         bands = {m: band_factors(calibration, metric=m, traits=traits) for m in METRICS}
         why = _refusals(mine, cases, result)
         for i, point in enumerate(mine):
@@ -139,12 +148,13 @@ def unpacked(cases: Cases) -> np.typing.NDArray[np.bool_]:
     return np.asarray(wide[cases.key])
 
 
-def band_traits(cases: Cases, load_frac: Array) -> Traits:
+def band_traits(cases: Cases, load_frac: Array, sparse: np.typing.NDArray[np.bool_]) -> Traits:
     """What decides the bands of cases."""
     return traits_of(
         cases.shaped,
         unpacked=unpacked(cases),
         extrapolated=np.array([label == "extrapolated" for label in cases.labels]),
+        sparse=sparse,
         loaded=load_frac > LOADED_FRAC,
     )
 

@@ -73,8 +73,9 @@ _SOURCES: tuple[tuple[str, str, Traits], ...] = (
             request_frac=0.35,
             equal_lengths=False,
             kv_fp8=True,
-            says="InferenceX, TensorRT-LLM: lengths 0.9 of nominal, fp8 cache; Llama 70B at "
-            "1024/1024 below TP 8 gathers requests for 20 steps (its scripts)",
+            says="InferenceX, TensorRT-LLM: lengths 0.9 of nominal, client on the host (0.35 of "
+            "the request cost), fp8 cache; Llama 70B at 1024/1024 below TP 8 gathers requests "
+            "for 20 steps (its scripts)",
         ),
     ),
     (
@@ -85,7 +86,8 @@ _SOURCES: tuple[tuple[str, str, Traits], ...] = (
             request_frac=0.35,
             equal_lengths=False,
             kv_fp8=True,
-            says="InferenceX: lengths 0.9 of nominal, fp8 cache with fp8 and fp4 weights",
+            says="InferenceX: lengths 0.9 of nominal, client on the host (0.35 of the request "
+            "cost), fp8 cache with fp8 and fp4 weights",
         ),
     ),
     (

@@ -13,6 +13,8 @@ linear          models with linear-attention layers
 unpacked        weights stored narrower than the arithmetic that multiplies them
 grouped         data parallel attention
 extrapolated    a coefficient was inherited from another generation or precision
+sparse          fewer than `SPARSE_ROWS` points of the accelerator were fitted: its models, engines
+                and years are a small sample of those it will meet
 loaded          arrivals above `LOADED_FRAC` of what the replica can carry: near the limit a
                 small error of the limit is a large one of the latency
 ==============  =====================================================================
@@ -30,8 +32,11 @@ import numpy as np
 from planner.perf.shapes import Array, Flags, Serving
 
 METRICS = ("tpot", "ttft", "throughput")
-RULES = ("latent", "linear", "unpacked", "grouped", "extrapolated", "loaded")
+RULES = ("latent", "linear", "unpacked", "grouped", "extrapolated", "sparse", "loaded")
 LOADED_FRAC = 0.7
+FITTED = "fitted_rows_"
+"""Rows of the calibration that count the fitted points of an accelerator with a model."""
+SPARSE_ROWS = 200.0
 WIDEST = 5.0
 """Most by which rules multiply the logarithm of a factor."""
 
@@ -47,16 +52,33 @@ class Traits:
     unpacked: Flags
     grouped: Flags
     extrapolated: Flags
+    sparse: Flags
     loaded: Flags
 
 
-def traits_of(serving: Serving, *, unpacked: Flags, extrapolated: Flags, loaded: Flags) -> Traits:
-    """Traits of candidates: what their model and layout say, and three flags.
+def is_sparse(calibration: Mapping[str, float], accelerator: str) -> bool:
+    """Whether fewer than `SPARSE_ROWS` points of an accelerator were fitted.
+
+    Examples
+    --------
+    >>> is_sparse({"fitted_rows_mi300x_llama": 56.0, "fitted_rows_h100-sxm_llama": 900.0}, "mi300x")
+    True
+    """
+    start = f"{FITTED}{accelerator}_"
+    rows = sum(value for name, value in calibration.items() if name.startswith(start))
+    return rows < SPARSE_ROWS
+
+
+def traits_of(
+    serving: Serving, *, unpacked: Flags, extrapolated: Flags, sparse: Flags, loaded: Flags
+) -> Traits:
+    """Traits of candidates: what their model and layout say, and four flags.
 
     Parameters
     ----------
     unpacked : the calibration's precision is w4 or w8, of linear layers or experts.
     extrapolated : the label of the candidate's coefficients.
+    sparse : of `is_sparse`.
     loaded : arrivals above `LOADED_FRAC` of what a replica can carry.
     """
     model = serving.architecture
@@ -67,6 +89,7 @@ def traits_of(serving: Serving, *, unpacked: Flags, extrapolated: Flags, loaded:
         unpacked=np.asarray(unpacked),
         grouped=np.asarray(serving.layout.attention_groups > 1),
         extrapolated=np.asarray(extrapolated),
+        sparse=np.asarray(sparse),
         loaded=np.asarray(loaded),
     )
 
@@ -90,7 +113,7 @@ def width(calibration: Mapping[str, float], traits: Traits) -> Array:
     >>> rows = {f"band_widen_{rule}": 1.5 for rule in RULES}
     >>> yes, no = np.array([True, True]), np.array([False, False])
     >>> only = np.array([True, False])
-    >>> float(width(rows, Traits(yes, yes, no, no, no, only, no))[0])
+    >>> float(width(rows, Traits(yes, yes, no, no, no, only, no, no))[0])
     2.25
     """
     power = np.ones(np.shape(traits.moe))
@@ -116,7 +139,7 @@ def band_factors(
     >>> rows |= {"band_tpot_moe_low_frac": 0.7, "band_tpot_moe_high_frac": 1.4}
     >>> no = np.array([False, False])
     >>> low, high = band_factors(
-    ...     rows, metric="tpot", traits=Traits(np.array([False, True]), no, no, no, no, no, no))
+    ...     rows, metric="tpot", traits=Traits(np.array([False, True]), *[no] * 7))
     >>> low.tolist(), high.tolist()
     ([0.8, 0.7], [1.25, 1.4])
     """

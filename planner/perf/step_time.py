@@ -324,7 +324,8 @@ def _layers_s(serving: Serving, load: Load) -> Array:
     every = rate.layer_s + np.where(model.mla, rate.layer_mla_s, 0.0)
     every = every + np.where(model.linear_layers > 0, rate.layer_linear_s, 0.0)
     every = every + np.where(load.prefill_tokens > 0, rate.layer_prefill_s, 0.0)
-    return np.asarray(model.layers * every + model.moe_layers * rate.layer_moe_s)
+    routing = moe.routing_share(experts=model.experts) * rate.layer_moe_s
+    return np.asarray(model.layers * every + model.moe_layers * routing)
 
 
 def stage_imbalance(*, layers: Numbers, stages: Numbers) -> Array:

@@ -65,6 +65,13 @@ def test_four_of_five_measurements_lie_in_their_band(outcome):
         assert 0.75 <= figures(mine)["covered_frac"] <= 0.95
 
 
+def test_accelerators_with_few_points_are_covered_too(outcome):
+    few = [s for s in trusted(outcome.scores) if "sparse" in s.rules]
+    assert {s.point.config.accelerator for s in few} == {"a100-80-sxm", "gb200-nvl72", "mi300x"}
+    for metric in ("tpot", "ttft", "throughput"):
+        assert figures([s for s in few if s.metric == metric])["covered_frac"] >= 0.75
+
+
 def test_the_report_is_plain_json(outcome):
     text = json.dumps(report(outcome), allow_nan=False)
     assert '"label": "measured"' in text
