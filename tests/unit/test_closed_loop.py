@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from serving_world import LLAMA_8B, real, toy
 
 from planner.perf.closed_loop import Traffic, closed_loop
 from planner.perf.step_time import iteration_s
+from tests.unit.serving_world import LLAMA_8B, real, toy
 
 
 def traffic(clients, *, prompt=1000.0, output=301.0, room=1e6, waves=0.0, separate=False):

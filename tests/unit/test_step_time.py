@@ -5,7 +5,14 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving_world import (
+
+from planner.errors import CatalogError
+from planner.perf import calibrated, memory, step_time
+from planner.perf.reduce import Lengths, reduce_to_replica
+from planner.perf.replica import step_s
+from planner.perf.shapes import Link
+from planner.schema.catalog import Calibration
+from tests.unit.serving_world import (
     BF16,
     CATALOG,
     DEEPSEEK_R1,
@@ -16,13 +23,6 @@ from serving_world import (
     real,
     toy,
 )
-
-from planner.errors import CatalogError
-from planner.perf import calibrated, memory, step_time
-from planner.perf.reduce import Lengths, reduce_to_replica
-from planner.perf.replica import step_s
-from planner.perf.shapes import Link
-from planner.schema.catalog import Calibration
 
 # 10 layers with 4 experts of 3 x 1000 x 100 weights, 2 a token, beside 1e9 dense weights.
 MOE = {
