@@ -124,7 +124,7 @@ def test_a_rate_of_the_serving_table_stands():
 
 
 def test_a_plan_is_verified_on_the_steps_it_was_planned_with():
-    _, plan = small_world.mixed()
+    _, plan = small_world.mixed_at_p80()
     assert plan.scenario["planning"]["plan_at"] == "p80"
     used = {pool.candidate for pool in plan.pools}
     assert set(subjects(plan, question_of(plan), small_world.catalog())) == used
@@ -135,7 +135,7 @@ def test_a_plan_is_verified_on_the_steps_it_was_planned_with():
 
 
 def test_the_plan_says_what_it_took():
-    _, plan = small_world.mixed()
+    _, plan = small_world.mixed_at_p80()
     row = next(r for r in plan.candidates if r.id == plan.pools[0].candidate)
     assert row.rate_low_rps < row.rate_rps < row.rate_high_rps
     assert row.band_low_frac < 1 < row.planned_frac < row.band_high_frac
