@@ -23,7 +23,6 @@ from planner.result import BandCost, BandCosts, OptionRow
 from tests import small_world
 from tests.small_world import CHAT, known, scenario
 
-
 LAX = {**CHAT, "slo": {"ttft_ms": 4000, "tpot_ms": 300}}
 """Kept at p95 too."""
 
