@@ -2,10 +2,8 @@
 
 A pool carries more per replica than one replica alone, because a prompt rarely finds all of them
 busy and their decode batches fluctuate apart. Burstiness belongs to the pool's stream. The same
-formulas as for one replica serve, with the number of replicas as an argument. Against simulated
-pools of 2 to 16 behind a least-pending-tokens balancer their largest rates err by 4 % in the mean
-(10 % at most) with Poisson arrivals and by 9 % with arrivals of CV 2, where prompts far shorter
-than a step's budget come out up to 35 % high: such pools need simulation.
+formulas as for one replica serve, with the number of replicas as an argument: their errors
+against simulated pools behind a least-pending-tokens balancer are `queueing`'s.
 """
 
 from __future__ import annotations
