@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from planner.simulate import rates
 from planner.simulate.arrivals import requests_of
 from planner.simulate.pool import Pool, simulate
-from planner.simulate import rates
 from planner.simulate.rates import Promise, refined_rate
 from tests.unit.test_simulate import CHAT, MEAN, REAL, SERVER, prompts_exponential
 
