@@ -62,14 +62,32 @@ def _clusters(scv: float) -> tuple[float, Array]:
 def arrivals_after(expected: Array, arrivals: Arrivals) -> Array:
     """Mean requests in (0, t] after an arrival, `expected` = rate x t (renewal function).
 
-    Between the cluster in progress and its limit, x + (scv - 1) / 2; the excess is the pool's,
-    so each of its replicas sees its share.
+    Between the cluster in progress and its limit, x + (scv - 1) / 2; the excess is that of the
+    pool in the time in which it expects k x, so each of its k replicas sees its share.
     """
     if not arrivals.bursty:
         return expected
-    clustered = batch_mean(expected, arrivals.scv) - 1.0
-    excess = np.clip(clustered - expected, 0.0, (arrivals.scv - 1.0) / 2.0)
+    pooled = arrivals.replicas * expected
+    clustered = batch_mean(pooled, arrivals.scv) - 1.0
+    excess = np.clip(clustered - pooled, 0.0, (arrivals.scv - 1.0) / 2.0)
     return np.asarray(expected + excess / arrivals.replicas, float)
+
+
+def any_arrival(expected: Array, arrivals: Arrivals) -> Array:
+    """P(some request in (0, t] after an arrival), `expected` = rate x t.
+
+    Each replica sees its share of the logarithm of the chance that the pool's next gap is longer;
+    in long times at least the tail of gamma gaps, exp(-x / scv).
+
+    Examples
+    --------
+    >>> any_arrival(np.array([0.5]), Arrivals(1.0)).round(6).tolist()  # 1 - e^-0.5
+    [0.393469]
+    """
+    if not arrivals.bursty:
+        return np.asarray(-np.expm1(-expected), float)
+    shared = np.log(batch_mean(arrivals.replicas * expected, arrivals.scv)) / arrivals.replicas
+    return np.asarray(-np.expm1(-np.maximum(shared, expected / arrivals.scv)), float)
 
 
 def delay_probability(utilization: Array, scv: float) -> Array:

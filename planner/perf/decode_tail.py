@@ -1,7 +1,8 @@
 """Decode under load: how far batch and cache fluctuate, and the tail of time per output token.
 
 Prefill stalls decode, so the prompts that arrive while a request decodes set its time per output
-token (TPOT), and shot noise of prefill swells the number of sequences in flight.
+token (TPOT), and shot noise of prefill swells the number of sequences in flight. The sum of its
+stalls is taken as gamma where there are any.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from planner.perf.arrivals import Arrivals, arrivals_after
+from planner.perf.arrivals import Arrivals
 from planner.perf.lengths import Lengths
-from planner.perf.prefill_queue import Service, StepTimes, Wait, chunks_of
+from planner.perf.prefill_queue import Service, StepTimes, Wait
 from planner.perf.replica import Replica
+from planner.perf.stalls import Stall, avoided_frac, routed, stalled
 from planner.perf.steps import Steps, decode_step_s
 
 Array = NDArray[np.float64]
@@ -23,21 +25,8 @@ Array = NDArray[np.float64]
 TINY = 1e-30
 VARIANCE_MIN = 1e-10
 """Least variance / mean^2 of a gamma tail: below it the tail is a step."""
-BEHIND_FRAC = 0.5
-"""Share of the prefill that gathers behind a waiting request which stalls its decode; the rest is
-offset by what is still queued when its decode ends. Against simulation 0.5 brings the error of
-TPOT-bound rates from 11 to 8 % in the mean (10 to 6 % on cases it was not chosen on)."""
 HERMITE = ((-np.sqrt(3.0), 1.0 / 6.0), (0.0, 2.0 / 3.0), (np.sqrt(3.0), 1.0 / 6.0))
 """Three-point Gauss-Hermite rule for a standard normal: (node, weight)."""
-
-
-@dataclass(frozen=True)
-class Stall:
-    """Time that the prefill of one prompt adds to the steps of those who decode."""
-
-    mean_s: Array
-    square_s2: Array
-    """Second moment over prompts."""
 
 
 @dataclass(frozen=True)
@@ -68,26 +57,6 @@ def gamma_tail(x: Array, mean: Array, variance: Array) -> Array:
     tail = scaled > 0
     out[tail] = special.gammaincc(shape[tail], scaled[tail])
     return out
-
-
-def stall_time(replica: Replica, lengths: Lengths, *, steps: Steps, times: StepTimes) -> Stall:
-    """Stall of one prompt: its share of full steps' arithmetic, its attention, its extra steps.
-
-    Prompts that share a step share its prefill extra, so that part counts the prefill steps
-    there are for each prompt, not its own chunks.
-    """
-    token_s = times.fill_s / times.room_tokens
-    chunks = lengths.extra_chunks(times.room_tokens) + 1.0
-    shared = np.minimum(steps.prefill_frac / np.maximum(steps.arrivals * chunks, TINY), 1.0)
-    extra_s = replica.prefill_step_s * shared
-    mean = token_s * lengths.computed + replica.prefill_context_s * lengths.context_mean
-    nodes = np.outer(token_s, lengths.computed_tokens)
-    nodes += np.outer(replica.prefill_context_s, lengths.context_tokens)
-    if np.any(extra_s > 0):
-        mean = mean + extra_s * chunks
-        before, _ = chunks_of(lengths, times.room_tokens)
-        nodes += extra_s[:, None] * (before + 1.0)
-    return Stall(mean, (nodes * nodes) @ lengths.weights * lengths.square_ratio)
 
 
 def spread(
@@ -146,36 +115,59 @@ def tpot_tail(
     times: StepTimes,
     stall: Stall,
     spread: Spread,
+    filled_s: Array,
     ttft_mean_s: Array,
     ttft_variance_s2: Array,
 ) -> Array:
     """P(mean time per output token of a request > tpot_s), shape (candidates,); 0 if O is 1.
 
-    A request of O tokens exceeds y where the prefill done during its decode, that which arrives
-    meanwhile and part of that which gathered behind it, exceeds (O-1)(y - tau). Its own presence
-    counts: batch and cache are those that a busy replica has. No token takes longer than a full
-    step.
+    A request of O tokens exceeds y where the stalls of its decode exceed (O-1)(y - tau). Its own
+    presence counts: its step tau carries those that decode beside it, and itself. No token takes
+    longer than a full step.
     """
     if lengths.decode_steps <= 0:
         return np.zeros_like(rate_rps)
-    with_own = 1.0 / np.maximum(-np.expm1(-sequences), TINY)
+    load = rate_rps * stall.mean_s
+    avoided = avoided_frac(sequences, utilization=load, replicas=arrivals.replicas)
+    batch = sequences * (1.0 - avoided) + 1.0
+    held = kv_tokens * (1.0 - avoided) + lengths.input_mean + lengths.output_mean / 2.0
+    held_sd = np.sqrt(spread.kv_tokens**2 + lengths.input_square - lengths.input_mean**2)
     tokens = np.maximum(lengths.output_tokens - 1.0, 1.0)[None, :]
-    window_s = BEHIND_FRAC * ttft_mean_s[:, None] + tokens * tpot_s[:, None]
-    mean = stall.mean_s[:, None] * arrivals_after(rate_rps[:, None] * window_s, arrivals)
-    noise = stall.square_s2 + (arrivals.scv - 1.0) * stall.mean_s**2
-    noise = rate_rps / arrivals.replicas * np.maximum(noise, 0.0)
-    early = (BEHIND_FRAC * rate_rps * stall.mean_s) ** 2 * ttft_variance_s2
-    variance = noise[:, None] * window_s + early[:, None]
+    step_s = decode_step_s(replica, sequences=batch, kv_tokens=held)
+    stalls = stalled(
+        stall,
+        arrivals,
+        decode_s=tokens * step_s[:, None],
+        drag_s=_drag_s(replica, lengths),
+        filled_s=filled_s,
+        rate_rps=rate_rps,
+        route=routed(load, avoided, arrivals.replicas),
+        ttft_mean_s=ttft_mean_s,
+        ttft_variance_s2=ttft_variance_s2,
+    )
     chunk_s = replica.prefill_context_s * times.room_tokens * lengths.context_rate
     total = np.zeros_like(rate_rps)
     for node, weight in HERMITE:
         plain = decode_step_s(
             replica,
-            sequences=np.maximum(sequences * with_own + node * spread.sequences, 0.0),
-            kv_tokens=np.maximum(kv_tokens * with_own + node * spread.kv_tokens, 0.0),
+            sequences=np.maximum(batch + node * spread.sequences, 0.0),
+            kv_tokens=np.maximum(held + node * held_sd, 0.0),
         )
         allowed = tokens * (tpot_s - plain)[:, None]
+        beyond = stalls.any_frac * gamma_tail(allowed, stalls.mean_s, stalls.variance_s2)
         longest = times.full_s + chunk_s + plain - times.plain_s
-        beyond = gamma_tail(allowed, mean, variance) @ lengths.weights
-        total += weight * np.where(tpot_s >= longest, 0.0, beyond)
+        late = np.where(allowed > 0, beyond, 1.0) @ lengths.weights
+        total += weight * np.where(tpot_s >= longest, 0.0, late)
     return total
+
+
+def _drag_s(replica: Replica, lengths: Lengths) -> Array:
+    """Time by which a prompt that arrives during a decode lengthens its later steps [s].
+
+    It decodes beside the request for the shorter of what is left of either, answers taken as
+    exponential: n steps are overlapped by D - D^2 (1 - e^(-n/D)) / n in the mean.
+    """
+    own, mean = np.maximum(lengths.output_tokens - 1.0, 1.0), max(lengths.decode_steps, 1.0)
+    overlap = mean + mean**2 / own * np.expm1(-own / mean)
+    each_s = replica.kv_token_s * lengths.kv_steps / mean + replica.sequence_s
+    return np.outer(each_s, overlap)

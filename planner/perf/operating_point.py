@@ -16,11 +16,9 @@ from planner.perf.admission import Blocking, Occupancy, blocking, occupancy
 from planner.perf.arrivals import Arrivals, arrivals_after
 from planner.perf.decode_tail import (
     Spread,
-    Stall,
     gamma_tail,
     mean_and_variance_s,
     spread,
-    stall_time,
     tpot_tail,
 )
 from planner.perf.lengths import Lengths
@@ -29,12 +27,13 @@ from planner.perf.prefill_queue import (
     Service,
     StepTimes,
     Wait,
-    occupancy_moments,
+    prefill_work,
     service_time,
     step_times,
     wait_time,
 )
 from planner.perf.replica import Replica
+from planner.perf.stalls import Stall, stall_time
 from planner.perf.steps import Steps, mean_step
 
 Array = NDArray[np.float64]
@@ -101,8 +100,8 @@ def _settle(
         "kv_tokens": steps.kv_tokens * crowding,
     }
     times = step_times(replica, **load)
-    first, second, third = occupancy_moments(replica, lengths, times)
-    wait = wait_time(first, second, third, rate_rps=steps.rate_rps, arrivals=arrivals)
+    work = prefill_work(replica, lengths, times, arrivals)
+    wait = wait_time(work, rate_rps=steps.rate_rps, arrivals=arrivals)
     stall = stall_time(replica, lengths, steps=steps, times=times)
     service = service_time(
         replica,
@@ -227,4 +226,5 @@ def tpot_exceeds(point: Point, spread: Spread, tpot_s: Array) -> Array:
         spread=spread,
         ttft_mean_s=point.ttft_mean_s,
         ttft_variance_s2=point.ttft_variance_s2,
+        filled_s=point.service.filled_s @ point.lengths.weights,
     )

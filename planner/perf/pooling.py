@@ -2,10 +2,8 @@
 
 A pool carries more per replica than one replica alone, because a prompt rarely finds all of them
 busy and their decode batches fluctuate apart. Burstiness belongs to the pool's stream. The same
-formulas as for one replica serve, with the number of replicas as an argument. Against simulated
-pools of 2 to 16 behind a least-pending-tokens balancer their largest rates err by 4 % in the mean
-(10 % at most) with Poisson arrivals and by 9 % with arrivals of CV 2, where prompts far shorter
-than a step's budget come out up to 35 % high: such pools need simulation.
+formulas as for one replica serve, with the number of replicas as an argument: their errors
+against simulated pools behind a least-pending-tokens balancer are `queueing`'s.
 """
 
 from __future__ import annotations
@@ -65,20 +63,21 @@ def pool_rates(
 def capacity_line(
     pool_sizes: ArrayLike, total_rps: ArrayLike, replicas_expected: ArrayLike
 ) -> tuple[Array, Array]:
-    r"""Slope a and offset delta >= 0 of the line a k - delta below every tabulated capacity [1/s].
+    r"""Slope a and offset delta >= 0 of the line a k - delta below every capacity [1/s].
 
     .. math:: a k_i - \delta \le C_i \quad\forall i
 
-    The lower convex envelope of the table and the origin (no replicas carry nothing) is made of
-    such lines; the one taken is the envelope's edge over the expected pool size, so that the
-    line is exact where the pool will be. At a tabulated size it is the edge below it, beyond
-    the table its last edge.
+    Beyond the table a replica carries what it does in the largest pool of the table, up to the
+    expected size, which no pool exceeds. The lower convex envelope of all these and the origin
+    (no replicas carry nothing) is made of such lines; the one taken is the envelope's edge over
+    the expected size, so that the line is close where the pool will be, and exact there beyond
+    the table. At a tabulated size it is the edge below it.
 
     Parameters
     ----------
     pool_sizes : k, ascending, at least 1, (sizes,).
     total_rps : C, capacity of the whole pool, (..., sizes), 0 where it carries nothing.
-    replicas_expected : a number or (...,).
+    replicas_expected : of the largest pool that may be needed, a number or (...,).
 
     Raises
     ------
@@ -92,22 +91,33 @@ def capacity_line(
     >>> a, delta = capacity_line([1, 2, 4], [0.0, 3.0, 9.0], 3.0)
     >>> float(a), float(delta)
     (3.0, 3.0)
+
+    One of 10 carries 10 x 9 / 4 = 22.5: the lowest chord to it starts at (1, 0), slope 2.5.
+
+    >>> a, delta = capacity_line([1, 2, 4], [0.0, 3.0, 9.0], 10.0)
+    >>> float(a), float(delta)
+    (2.5, 2.5)
     """
-    sizes = np.concatenate([[0.0], np.asarray(pool_sizes, float)])
-    if np.any(np.diff(sizes) <= 0) or sizes[1] < 1:
-        raise ValueError(f"pool sizes must ascend from at least 1, got {list(sizes[1:])}")
     table = np.asarray(total_rps, float)
-    total = np.concatenate([np.zeros((*table.shape[:-1], 1)), table], axis=-1)
-    expected = np.broadcast_to(np.asarray(replicas_expected, float), total.shape[:-1])
-    gap = np.clip(np.searchsorted(sizes, expected, side="left"), 1, sizes.size - 1)
-    middle = (sizes[gap - 1] + sizes[gap]) / 2.0
-    # The envelope at a point is the lowest chord across it; chords meet only at table points,
-    # and the middle of a gap is none, so the lowest chord there is an edge.
-    left, right = np.triu_indices(sizes.size, 1)
-    slope = (total[..., right] - total[..., left]) / (sizes[right] - sizes[left])
-    height = total[..., left] + slope * (middle[..., None] - sizes[left])
-    across = (sizes[left] < middle[..., None]) & (middle[..., None] < sizes[right])
-    edge = np.argmin(np.where(across, height, np.inf), axis=-1)
-    a = np.take_along_axis(slope, edge[..., None], axis=-1)[..., 0]
-    delta = a * middle - np.min(np.where(across, height, np.inf), axis=-1)
-    return a, np.maximum(delta, 0.0)
+    listed = np.concatenate([[0.0], np.asarray(pool_sizes, float)])
+    if np.any(np.diff(listed) <= 0) or listed[1] < 1:
+        raise ValueError(f"pool sizes must ascend from at least 1, got {list(listed[1:])}")
+    expected = np.broadcast_to(np.asarray(replicas_expected, float), table.shape[:-1])
+    last = np.ceil(np.maximum(expected, listed[-1]))[..., None]
+    sizes = np.concatenate([np.broadcast_to(listed, (*expected.shape, listed.size)), last], axis=-1)
+    far = table[..., -1:] * last / listed[-1]
+    total = np.concatenate([np.zeros_like(far), table, far], axis=-1)
+    gap = np.clip(np.searchsorted(listed, expected, side="left"), 1, listed.size)[..., None]
+    middle = (np.take_along_axis(sizes, gap - 1, -1) + np.take_along_axis(sizes, gap, -1)) / 2.0
+    # The envelope at a point is the lowest chord across it; chords meet only at its points, and
+    # the middle of a gap is none, so the lowest chord there is an edge.
+    left, right = np.triu_indices(listed.size + 1, 1)
+    width = np.maximum(sizes[..., right] - sizes[..., left], 1e-9)
+    slope = (total[..., right] - total[..., left]) / width
+    height = total[..., left] + slope * (middle - sizes[..., left])
+    across = (sizes[..., left] < middle) & (middle < sizes[..., right])
+    height = np.where(across, height, np.inf)
+    edge = np.argmin(height, axis=-1)[..., None]
+    a = np.take_along_axis(slope, edge, -1)
+    delta = a * middle - np.take_along_axis(height, edge, -1)
+    return a[..., 0], np.maximum(delta[..., 0], 0.0)

@@ -1,11 +1,11 @@
 r"""Waiting for prefill: a queue served in prompt tokens, in units of time.
 
 While prompts wait, every step is full, so a prompt of I' tokens to compute occupies the replica
-for its share of full steps plus its own attention. Mean waits: Pollaczek-Khinchine for Poisson
-arrivals, GI/M/1 with gamma gaps scaled by the Allen-Cunneen variability factor when bursty,
-Sakasegawa's G/G/k for k replicas behind a work-aware balancer. The wait, given that there is
-one, is taken as gamma with the shape of the M/G/1 workload (exponential tails are accurate
-beyond the 90th percentile: Abate, Choudhury, Whitt, Operations Research 43(5), 1995).
+for its share of full steps plus its own attention. A wait is a geometric sum of ladder heights,
+those of gamma gaps: Pollaczek-Khinchine for Poisson arrivals, GI/M/1 for exponential prompts,
+Sakasegawa's G/G/k for k replicas behind a work-aware balancer; its tail is taken as gamma
+(exponential tails are accurate beyond the 90th percentile: Abate, Choudhury, Whitt, Operations
+Research 43(5), 1995; ladder heights: Asmussen, Applied Probability and Queues, 2003, ch. VIII).
 """
 
 from __future__ import annotations
@@ -44,6 +44,18 @@ class Wait:
 
 
 @dataclass(frozen=True)
+class Work:
+    """Moments of the time for which one prompt keeps prefill busy, (candidates,)."""
+
+    first_s: Array
+    second_s2: Array
+    ladder_s: Array
+    """Mean of what is left of a prompt when the next one comes meanwhile."""
+    ladder_s2: Array
+    """Its second moment."""
+
+
+@dataclass(frozen=True)
 class StepTimes:
     """The two extreme steps at a mean load, and what prefill adds."""
 
@@ -67,18 +79,23 @@ class Service:
     """Of a request that waited: more prompts have gathered to fill its last step."""
     mean_s: Array
     """Over both, without the remainder of the step in progress."""
+    filled_s: Array
+    """Part of it in which later prompts fill the last step."""
 
 
-def wait_time(
-    first: Array, second: Array, third: Array, *, rate_rps: Array, arrivals: Arrivals
-) -> Wait:
+def wait_time(work: Work, *, rate_rps: Array, arrivals: Arrivals) -> Wait:
     r"""Wait in a GI/G/1 queue, or G/G/k where `arrivals.replicas` = k > 1.
 
-    .. math:: E[W] = \lambda E[X^2] / (2 (1 - \rho)) \quad\text{(M/G/1)}
+    .. math:: W | W > 0 = H_1 + ... + H_N, \quad P(N = n) = (1 - \sigma) \sigma^{n-1}
+
+    A wait is a geometric sum of ladder heights H (what is left of a prompt when the next one
+    comes), with sigma the chance to wait: exact for M/G/1 (Pollaczek-Khinchine) and GI/M/1. In
+    between, the mean moves with the load from that of a lone cluster to the Allen-Cunneen limit
+    of heavy traffic. With k replicas the chance is Sakasegawa's and the mean 1 / k.
 
     Parameters
     ----------
-    first, second, third : E[X], E[X^2], E[X^3] of the service time [s, s^2, s^3].
+    work : moments of the service time.
     rate_rps : arrivals per server.
 
     Returns
@@ -90,35 +107,21 @@ def wait_time(
     Service of exactly 1 s at 0.5/s waits 0.5 x 1 / (2 x 0.5) = 0.5 s in the mean.
 
     >>> one = np.array([1.0])
-    >>> w = wait_time(one, one, one, rate_rps=np.array([0.5]), arrivals=Arrivals(1.0))
+    >>> w = wait_time(Work(one, one, one / 2, one / 3), rate_rps=one / 2, arrivals=Arrivals(1.0))
     >>> float(w.overall_s[0]), float(w.prob[0])
     (0.5, 0.5)
     """
+    k, first = arrivals.replicas, work.first_s
     rho = np.minimum(rate_rps * first, UTILIZATION_MAX)
-    workload = rate_rps * second / (2.0 * (1.0 - rho))
-    workload_square = 2.0 * workload**2 + rate_rps * third / (3.0 * (1.0 - rho))
-    scv = np.maximum(workload_square * rho / np.maximum(workload**2, TINY) - 1.0, 1e-6)
-    service_scv = np.maximum(second / first**2 - 1.0, 0.0)
     delayed = delay_probability(rho, arrivals.scv)
-    if arrivals.replicas > 1:
-        prob, mean = _pooled(first, rho, delayed, service_scv, arrivals)
-    elif arrivals.bursty:
-        factor = (arrivals.scv + service_scv) / (arrivals.scv + 1.0)
-        prob, mean = delayed, first / (1.0 - delayed) * factor
-    else:
-        prob = np.maximum(rho, 1e-12)
-        mean = workload / prob * (arrivals.scv + service_scv) / (1.0 + service_scv)
-    return Wait(rate_rps * first, prob, mean, scv * mean**2)
-
-
-def _pooled(
-    first: Array, rho: Array, delayed: Array, service_scv: Array, arrivals: Arrivals
-) -> tuple[Array, Array]:
-    """Probability and conditional mean of the wait behind a work-aware balancer (Sakasegawa)."""
-    k = arrivals.replicas
+    service_scv = np.maximum(work.second_s2 / first**2 - 1.0, 0.0)
+    crowded = first * (arrivals.scv + service_scv) / (arrivals.scv + 1.0)
+    height = work.ladder_s + rho * (crowded - work.ladder_s)
     prob = np.clip(rho ** (np.sqrt(2.0 * (k + 1.0)) - 2.0) * delayed, 1e-12, 1.0)
-    factor = (arrivals.scv + service_scv) / (arrivals.scv + 1.0)
-    return prob, first / (k * (1.0 - delayed)) * factor
+    mean = height / (k * (1.0 - delayed))
+    height_scv = work.ladder_s2 / work.ladder_s**2 - 1.0
+    scv = np.maximum(height_scv * (1.0 - delayed) + delayed, 1e-6)
+    return Wait(rate_rps * first, prob, mean, scv * mean**2)
 
 
 def step_times(replica: Replica, *, sequences: Array, kv_tokens: Array) -> StepTimes:
@@ -130,18 +133,28 @@ def step_times(replica: Replica, *, sequences: Array, kv_tokens: Array) -> StepT
     return StepTimes(plain, full, np.maximum(fill, 0.0), room)
 
 
-def occupancy_moments(
-    replica: Replica, lengths: Lengths, times: StepTimes
-) -> tuple[Array, Array, Array]:
-    """E[X], E[X^2], E[X^3] of a prompt's share of full steps and its own attention [s^n]."""
+def prefill_work(replica: Replica, lengths: Lengths, times: StepTimes, arrivals: Arrivals) -> Work:
+    r"""Moments of a prompt's share of full steps and its own attention.
+
+    .. math:: E[H^n] = E[X^{n+a}] / E[X^a] \cdot E[(1 - U^{1/a})^n]
+
+    for gamma gaps of shape a = 1 / scv: the gap that ends within X has density t^(a-1) where
+    gaps are short, and longer prompts are met more often, as X^a. Residual life where a = 1.
+    """
     share = times.full_s / times.room_tokens
     x = np.outer(share, lengths.computed_tokens)
     x += np.outer(replica.prefill_context_s, lengths.context_tokens)
     first = share * lengths.computed + replica.prefill_context_s * lengths.context_mean
-    square = x * x
-    second = square @ lengths.weights * lengths.square_ratio
-    third = (square * x) @ lengths.weights * lengths.cube_ratio
-    return first, second, third
+    second = (x * x) @ lengths.weights * lengths.square_ratio
+    a = 1.0 / max(arrivals.scv, 1.0)
+
+    def moment(order: float) -> Array:
+        """E[X^order]; cells' means lose of it as of E[X^2], order (order - 1) / 2 times."""
+        lost = lengths.square_ratio ** (order * (order - 1.0) / 2.0)
+        return np.asarray(x**order @ lengths.weights * lost, float)
+
+    met = (1.0 + a) * moment(a)
+    return Work(first, second, moment(1.0 + a) / met, 2.0 * moment(2.0 + a) / ((2.0 + a) * met))
 
 
 def chunks_of(lengths: Lengths, room_tokens: Array) -> tuple[Array, Array]:
@@ -188,7 +201,8 @@ def service_time(
         later = arrivals_after(rate_rps[:, None] * exposed, arrivals)
         return np.asarray(most * -np.expm1(-scale * later), float)
 
-    free, queued = own + filled(np.zeros_like(residual)), own + filled(wait.mean_s)
+    later, behind = filled(np.zeros_like(residual)), filled(wait.mean_s)
+    free, queued = own + later, own + behind
     ahead = residual + _gated_s(
         replica, lengths, rate_rps=rate_rps, steps=steps, times=times, wait=wait
     )
@@ -197,6 +211,7 @@ def service_time(
         free_s=free + ahead[:, None],
         queued_s=queued + ahead[:, None],
         mean_s=prob * queued + (1.0 - prob) * free,
+        filled_s=prob * behind + (1.0 - prob) * later,
     )
 
 

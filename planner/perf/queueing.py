@@ -1,10 +1,12 @@
 """Largest request rate at which a replica keeps its latency promises, and its percentiles.
 
-The analytic model prices every candidate: mean-step fixed point, prefill queue, decode spread,
-admission to the cache. Against simulation of the same step-time equation (8B to 405B, prompts of
-500 to 8,000 tokens) the largest rate is low by 5 % in the mean with Poisson arrivals, mean error
-8 %, 9 in 10 within 17 %; with arrivals of CV 2 low by 14 %, mean error 18 %. Nothing is planned
-above 80 % of the stability limit, or 70 % when bursty: there the formulas are not to be trusted.
+The analytic model prices every candidate: mean-step fixed point, prefill queue, stalls of decode,
+admission to the cache. Against simulation of the same step-time equation (8B to 405B and experts,
+prompts of 500 to 8,000 tokens, lengths of CV 1 and 1.5, pools of 1 to 16) the largest rate errs by
+3 % in the mean with Poisson arrivals, 9 in 10 within 6 %. With arrivals of CV 2 it errs by 13 %:
+by 20 % alone, where a promise holds only at a small share of the stability limit and hangs on the
+chance of two arrivals at once, by 5 % in pools of 8 or more. Nothing is planned above 80 % of the
+stability limit, or 70 % when bursty: there the formulas are not to be trusted.
 
 References
 ----------

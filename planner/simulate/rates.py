@@ -1,7 +1,8 @@
 """Largest rate at which a pool keeps its promises in simulation: the formulas' lambda*, refined.
 
 Every batch has its own requests, the same at every rate, so that each batch has its own largest
-rate, found by bisection; their spread gives the confidence interval.
+rate, found by false position on the worse of the two percentiles over its target; their spread
+gives the confidence interval.
 """
 
 from __future__ import annotations
@@ -12,16 +13,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from planner.perf.bracket import largest_passing
 from planner.simulate.arrivals import Requests
 from planner.simulate.pool import Pool, Run, simulate
 from planner.simulate.statistics import Estimate, estimate
 
 RATE_RTOL = 0.004
-"""Width at which a bisection ends, as a share of the rate."""
-GROWTH = 1.25
-"""Factor by which a bracket is widened, and by which that factor grows."""
-GROWTH_NEAR = 1.02
-"""The same from another batch's rate."""
+"""Width at which a search ends, as a share of the rate."""
+STEEPNESS = 1.0
+"""Percentile over target grows by this power of the rate, until two rates tell."""
+STEP_MAX = 0.5
+"""Longest step towards a bracket, of the rate's logarithm."""
+EXCESS_MAX = 8.0
+"""Bound on the logarithm of percentile over target: that of an unstable pool has none."""
 LEAST_FRAC = 0.005
 """Share of the guess below which no rate is tried."""
 COUNT_LEAST, COUNT_EACH = 20_000, 500
@@ -37,11 +41,19 @@ class Promise:
     tpot_s: float
     tpot_percentile: float
 
+    def excess(self, run: Run) -> float:
+        """Logarithm of the worse percentile over its target, over all batches of a run.
+
+        At most 0 where both hold. Answers of one token have no TPOT.
+        """
+        ttft = run.ttft_s(self.ttft_percentile).value / self.ttft_s
+        tpot = run.tpot_s(self.tpot_percentile).value / self.tpot_s
+        worst = max(ttft, 0.0 if math.isnan(tpot) else tpot)
+        return math.log(min(max(worst, math.exp(-EXCESS_MAX)), math.exp(EXCESS_MAX)))
+
     def kept_by(self, run: Run) -> bool:
-        """Whether both hold over all batches of a run; answers of one token have no TPOT."""
-        tpot = run.tpot_s(self.tpot_percentile).value
-        slow = not math.isnan(tpot) and tpot > self.tpot_s
-        return run.ttft_s(self.ttft_percentile).value <= self.ttft_s and not slow
+        """Whether both hold over all batches of a run."""
+        return self.excess(run) <= 0
 
 
 def counted_requests(pool: Pool) -> int:
@@ -84,42 +96,47 @@ def refined_rate(
     seeds = np.random.SeedSequence(seed).generate_state(batches, np.uint32).tolist()
     size = counted_requests(pool) if count is None else count
 
-    def largest(own: int, guess: float, growth: float) -> float:
-        def holds(rate_rps: float) -> bool:
+    def largest(own: int, guess: float, steepness: float) -> tuple[float, float]:
+        def excess(rate_rps: float) -> float:
             run = simulate(
                 pool, requests, rate_rps=rate_rps * pool.replicas, arrival_cv=arrival_cv,
                 count=size, batches=1, seed=own,
             )  # fmt: skip
-            return promise.kept_by(run)
+            return promise.excess(run)
 
-        return _largest(holds, min(guess, limit_rps), limit_rps, growth)
+        return _largest(excess, guess, limit_rps, steepness)
 
     # Batches differ by a few percent: the first one's rate is where the others begin.
-    first = largest(seeds[0], guess_rps, GROWTH)
+    first, steepness = largest(seeds[0], guess_rps, STEEPNESS)
     near = first if first > 0 else guess_rps
-    rates = np.array([first, *(largest(own, near, GROWTH_NEAR) for own in seeds[1:])])
+    rates = np.array([first, *(largest(own, near, steepness)[0] for own in seeds[1:])])
     return estimate(float(rates.mean()), rates)
 
 
-def _largest(holds: Callable[[float], bool], guess: float, limit: float, growth: float) -> float:
-    """Bisection between a rate that holds and one that does not, found from a guess."""
-    low, high = 0.0, limit
-    rate, step = guess, growth
-    while rate >= LEAST_FRAC * guess:
-        if holds(rate):
-            low = rate
-            if rate >= limit or high < limit:
-                break
-            rate = min(rate * step, limit)
-        else:
-            high = rate
-            if low > 0:
-                break
-            rate /= step
-        step *= growth
-    if low == limit:
-        return limit
-    while low > 0 and high - low > RATE_RTOL * high:
-        middle = (low + high) / 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
-    return low
+def _largest(
+    excess: Callable[[float], float], guess: float, limit: float, steepness: float
+) -> tuple[float, float]:
+    """Largest rate without excess, and how steep excess is there; 0 and `limit` bound it.
+
+    Steps of a bit more than the excess asks for lead from the guess to a bracket; false position
+    closes it.
+    """
+    ends: dict[bool, tuple[float, float]] = {}
+    rate, slope = min(guess, limit), steepness
+    while len(ends) < 2:
+        if rate < LEAST_FRAC * guess:
+            return 0.0, steepness
+        value = excess(rate)
+        ends[value > 0] = rate, value
+        if value <= 0 and rate >= limit:
+            return limit, steepness
+        step = min(abs(value) / slope + RATE_RTOL / 2, STEP_MAX)
+        rate = min(rate * math.exp(math.copysign(step, -value if value else 1.0)), limit)
+        slope /= 2
+    (low, at_low), (high, at_high) = ends[False], ends[True]
+    found, _ = largest_passing(
+        lambda rates, _: np.array([excess(float(rates[0]))]), np.array([low]), np.array([high]),
+        at_low=np.array([at_low]), at_high=np.array([at_high]), rtol=RATE_RTOL,
+    )  # fmt: skip
+    rise = (at_high - at_low) / math.log(high / low)
+    return float(found[0]), min(max(rise, STEEPNESS / 4), STEEPNESS * 16)

@@ -22,9 +22,11 @@ def test_envelope_by_hand():
     # Over 3 replicas: slope 4, and 4 k - 4 passes (2,4) and (4,12). Over 6: 4.5 k - 6.
     a, delta = capacity_line([1, 2, 4, 8], [1.0, 4.0, 12.0, 30.0], np.array(3.0))
     assert (float(a), float(delta)) == pytest.approx((4.0, 4.0))
-    a, delta = capacity_line([1, 2, 4, 8], [[1.0, 4.0, 12.0, 30.0]] * 2, np.array([6.0, 900.0]))
-    assert a == pytest.approx([4.5, 4.5])
-    assert delta == pytest.approx([6.0, 6.0])
+    # Beyond the table 30 / 8 = 3.75 each: 10 carry 37.5, and the chord to it from (4, 12), slope
+    # 4.25, passes below (8, 30): 4.25 k - 5.
+    a, delta = capacity_line([1, 2, 4, 8], [[1.0, 4.0, 12.0, 30.0]] * 2, np.array([6.0, 10.0]))
+    assert a == pytest.approx([4.5, 4.25])
+    assert delta == pytest.approx([6.0, 5.0])
 
 
 def test_point_above_the_envelope_is_no_corner():
@@ -57,8 +59,26 @@ def test_line_lies_below_every_point_and_touches_two(data, k, expected):
     slack = total - (a * np.array(k) - delta)
     assert delta >= 0
     assert slack.min() >= -1e-9 * (1 + total.max())
-    touching = np.append(slack, delta) <= 1e-9 * (1 + total.max())
+    # Beyond the table the largest pool's rate holds up to the expected size: one more point.
+    last = np.ceil(expected)
+    far = total[-1] * last / k[-1] - (a * last - delta) if last > k[-1] else np.inf
+    touching = np.array([*slack, delta, far]) <= 1e-9 * (1 + total.max())
     assert touching.sum() >= 2
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), k=sizes, beyond=st.floats(1.0, 500.0))
+def test_line_lies_below_the_largest_pools_rate_beyond_the_table(data, k, beyond):
+    rates = data.draw(st.lists(st.floats(0, 100), min_size=len(k), max_size=len(k)))
+    total = np.array(k) * np.maximum.accumulate(rates)
+    expected = k[-1] + beyond
+    a, delta = capacity_line(k, total, expected)
+    further = np.arange(k[-1], np.ceil(expected) + 1)
+    slack = further * total[-1] / k[-1] - (a * further - delta)
+    scale = 1e-9 * (1 + further[-1] * total[-1])
+    assert slack.min() >= -scale
+    assert slack[-1] <= scale
+    assert (total - (a * np.array(k) - delta)).min() >= -scale
 
 
 @settings(max_examples=50, deadline=None)

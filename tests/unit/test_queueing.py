@@ -15,7 +15,7 @@ from planner.perf.operating_point import (
     tpot_exceeds,
     ttft_exceeds,
 )
-from planner.perf.prefill_queue import wait_time
+from planner.perf.prefill_queue import Work, prefill_work, step_times, wait_time
 from planner.perf.queueing import (
     TTFT_MARGIN,
     Binding,
@@ -78,8 +78,9 @@ def misses(replica, lengths, rate, *, ttft_s, tpot_s, arrival_cv=1.0):
 def test_wait_of_random_service_is_pollaczek_khinchine():
     # X is 1 s or 3 s, half and half: E[X] = 2, E[X^2] = 5, E[X^3] = 14; at 0.3/s rho = 0.6 and
     # E[W] = 0.3 x 5 / (2 x 0.4) = 1.875 s; E[W^2] = 2 E[W]^2 + 0.3 x 14 / (3 x 0.4) = 10.53125.
-    first, second, third, rate = (np.array([x]) for x in (2.0, 5.0, 14.0, 0.3))
-    wait = wait_time(first, second, third, rate_rps=rate, arrivals=Arrivals(1.0))
+    # What is left of X when a Poisson arrival meets it: E[X^2] / 2 E[X], E[X^3] / 3 E[X].
+    work = Work(*(np.array([x]) for x in (2.0, 5.0, 5.0 / 4.0, 14.0 / 6.0)))
+    wait = wait_time(work, rate_rps=np.array([0.3]), arrivals=Arrivals(1.0))
     assert wait.utilization[0] == pytest.approx(0.6)
     assert wait.overall_s[0] == pytest.approx(1.875)
     square = wait.prob * (wait.variance_s2 + wait.mean_s**2)
@@ -91,19 +92,42 @@ def test_bursty_wait_of_exponential_service_is_gi_m_1():
     # sigma = (1 + 4 (1 - sigma))^(-1/2); sigma = 0.640388 = (1 + sqrt(17)) / 8, since
     # sigma^2 (5 - 4 sigma) = 1 factors as (1 - sigma)(4 sigma^2 - sigma - 1) = 0.
     # E[W] = sigma / (1 - sigma) x 1 = 1.780776.
-    first, second, third, rate = (np.array([x]) for x in (1.0, 2.0, 6.0, 0.5))
+    # What is left of an exponential is exponential: moments 1 and 2.
+    rate = np.array([0.5])
     assert delay_probability(rate, 2.0)[0] == pytest.approx((1 + 17**0.5) / 8, abs=1e-9)
-    wait = wait_time(first, second, third, rate_rps=rate, arrivals=Arrivals(2.0))
+    work = Work(*(np.array([x]) for x in (1.0, 2.0, 1.0, 2.0)))
+    wait = wait_time(work, rate_rps=rate, arrivals=Arrivals(2.0))
     assert wait.overall_s[0] == pytest.approx(1.780776, rel=1e-5)
+    # Exponential given that there is a wait: variance = mean^2.
+    assert wait.variance_s2[0] == pytest.approx(wait.mean_s[0] ** 2)
 
 
 def test_pooled_wait_is_sakasegawa():
     # M/M/2 at rho = 0.5: P(wait) ~ 0.5^(sqrt(6) - 1) = 0.36615 (exact Erlang C: 1/3);
     # E[W] = 0.36615 / (2 x 0.5) = 0.36615.
-    first, second, third, rate = (np.array([x]) for x in (1.0, 2.0, 6.0, 0.5))
-    wait = wait_time(first, second, third, rate_rps=rate, arrivals=Arrivals(1.0, replicas=2))
+    work = Work(*(np.array([x]) for x in (1.0, 2.0, 1.0, 2.0)))
+    wait = wait_time(work, rate_rps=np.array([0.5]), arrivals=Arrivals(1.0, replicas=2))
     assert wait.prob[0] == pytest.approx(0.36615, abs=1e-5)
     assert wait.overall_s[0] == pytest.approx(0.36615, abs=1e-5)
+
+
+def test_what_is_left_of_a_prompt_when_the_next_comes():
+    # Prompts of exactly 1000 tokens, arithmetic only, budget 1000: X = 0.1 s. After a Poisson
+    # arrival half is left in the mean (0.05) and a third of X^2 in the square. Gamma gaps of scv 4
+    # (a = 1/4) end within X with density t^(-3/4): left is 1 - U^4, mean 1 - 1/5, square
+    # 1 - 2/5 + 1/9 = 32/45.
+    replica = one(
+        overhead_s=0.0, weights_s=1e-3, token_s=1e-4, kv_token_s=0.0, prefill_context_s=0.0,
+        budget_tokens=1000.0,
+    )  # fmt: skip
+    lengths = from_samples([1000] * 50, [1] * 50)
+    times = step_times(replica, sequences=np.zeros(1), kv_tokens=np.zeros(1))
+    poisson = prefill_work(replica, lengths, times, Arrivals(1.0))
+    assert poisson.ladder_s[0] == pytest.approx(0.05)
+    assert poisson.ladder_s2[0] == pytest.approx(0.01 / 3)
+    bursty = prefill_work(replica, lengths, times, Arrivals(4.0))
+    assert bursty.ladder_s[0] == pytest.approx(0.1 * 4 / 5)
+    assert bursty.ladder_s2[0] == pytest.approx(0.01 * 32 / 45)
 
 
 def test_prefill_only_replica_waits_as_m_d_1():

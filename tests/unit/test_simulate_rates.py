@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from planner.simulate import rates
 from planner.simulate.arrivals import requests_of
 from planner.simulate.pool import Pool, simulate
 from planner.simulate.rates import Promise, refined_rate
@@ -38,6 +39,30 @@ def test_promise_holds_below_and_not_above():
     for rate, kept in ((0.93 * found.value, True), (1.07 * found.value, False)):
         run = simulate(Pool(REAL, 2), CHAT, rate_rps=2 * rate, count=20_000, seed=77)
         assert promise.kept_by(run) == kept
+
+
+def test_few_simulations_find_a_rate(monkeypatch):
+    # Bisection from a bracket of a fifth to 0.4 % takes 6 halvings and the two ends: 8 a batch.
+    seen = []
+
+    def counted(*args, **options):
+        seen.append(options["rate_rps"])
+        return simulate(*args, **options)
+
+    monkeypatch.setattr(rates, "simulate", counted)
+    promise = Promise(0.15, 0.95, 0.03, 0.95)
+    found = refined_rate(Pool(REAL, 2), CHAT, promise, guess_rps=8.0, limit_rps=40.0, batches=4)
+    assert len(seen) <= 4 * 6
+    assert found.value > 0
+
+
+def test_excess_by_hand():
+    # Twice the target is ln 2, half of it -ln 2; answers of one token have no TPOT; 8 at most.
+    run = simulate(Pool(SERVER), requests_of([MEAN], [1]), rate_rps=1e-3, count=100, batches=1)
+    own_s = run.ttft_s(0.95).value
+    assert Promise(own_s / 2, 0.95, 1e-9, 0.95).excess(run) == pytest.approx(math.log(2))
+    assert Promise(own_s * 2, 0.95, 1e-9, 0.95).excess(run) == pytest.approx(-math.log(2))
+    assert Promise(1e-9, 0.95, 1.0, 0.95).excess(run) == 8.0
 
 
 def test_limit_and_nothing():
