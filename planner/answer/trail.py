@@ -318,8 +318,23 @@ def _operating_point(chosen: Chosen) -> Items:
         _item("Spare nodes", f"{machines.spare_slope[g, chosen.s]:.3f} x needed"
               f" + {machines.spare_offset[g, chosen.s]:.2f}", "nodes",
               f"for {decided.problem.limits.availability_target:.2%} availability"),
+        *_cache_pressure(chosen),
         *_band(chosen),
     ]  # fmt: skip
+
+
+def _cache_pressure(chosen: Chosen) -> Items:
+    """How often the cache is full at the planned rate; nothing where the rate was measured."""
+    table, i = chosen.decided.case.table, chosen.i
+    waiting, preempted = float(table.kv_wait_frac[i]), float(table.preempted_frac[i])
+    found = []
+    if not np.isnan(waiting):
+        found.append(_item("Requests that find the KV cache full", waiting, "frac",
+                           "and wait for room, at the planned rate, by formula"))  # fmt: skip
+    if not np.isnan(preempted):
+        found.append(_item("Requests pre-empted for want of cache", preempted, "frac",
+                           "at the planned rate, simulated pool of 8 replicas"))  # fmt: skip
+    return found
 
 
 def _band(chosen: Chosen) -> Items:

@@ -23,6 +23,7 @@ from planner.candidates.traffic import Traffic
 from planner.perf import memory, queueing
 from planner.perf.lengths import Lengths
 from planner.perf.pooling import capacity_line
+from planner.perf.pressure import kv_wait_frac
 from planner.perf.reduce import Lengths as MeanLengths
 from planner.perf.reduce import reduce_to_replica
 from planner.perf.replica import Replica, slowed, step_s
@@ -131,7 +132,7 @@ COLUMNS = (
     "weights_bytes", "overhead_bytes", "kv_bytes", "kv_tokens", "sequences_max", "decode_step_s",
     "full_step_s", "ttft_zero_s", "tpot_zero_s", "lambda_star_rps", "stability_rps", "rate_rps",
     "offset_rps", "request_s", "correction_ratio", "band_low_frac", "band_high_frac",
-    "planned_frac", "slow_ratio", "fast_ratio",
+    "planned_frac", "slow_ratio", "fast_ratio", "kv_wait_frac",
 )  # fmt: skip
 
 
@@ -328,8 +329,12 @@ def _promised(draft: _Draft, at: Whole, promise: _Promise) -> None:
     able = draft.still(at)
     offset = np.where(offset > NOISE_FRAC * slope, offset, 0.0)
     slow, fast = (_at_band_end(draft, at, promise, end) for end in BAND_ENDS)
-    draft.put(at[able], rate_rps=slope[able], offset_rps=offset[able],
-              slow_ratio=slow[able], fast_ratio=fast[able])  # fmt: skip
+    waiting = kv_wait_frac(
+        replica, lengths, rates[:, -1], arrival_cv=promise.demand.arrival_cv,
+        replicas=POOL_SIZES[-1], stability_rps=stable,
+    )  # fmt: skip
+    draft.put(at[able], rate_rps=slope[able], offset_rps=offset[able], slow_ratio=slow[able],
+              fast_ratio=fast[able], kv_wait_frac=waiting[able])  # fmt: skip
 
 
 def _at_band_end(draft: _Draft, at: Whole, promise: _Promise, end: str) -> Array:
@@ -378,6 +383,7 @@ def _table(draft: _Draft, scenario: Scenario, traffic: Traffic) -> Table:
         replica=draft.replica,
         lengths=traffic.lengths,
         simulated_ratio=np.full(len(draft.configs), np.nan),
+        preempted_frac=np.full(len(draft.configs), np.nan),
         **draft.column,
     )
     return replace(table, pruned_by=pruned(table))

@@ -75,12 +75,16 @@ class Table:
     """Promised rate in a large pool with steps at the slow end of the band, over the planned."""
     fast_ratio: Array
     """The same at the fast end."""
+    kv_wait_frac: Array
+    """Probability that a request waits for cache at the promised rate of a large pool."""
     replica: Replica
     """As planned; NaN rows where refused."""
     lengths: tuple[Lengths, ...]
     """(classes,)"""
     simulated_ratio: Array
     """Rate in simulation / by the formulas, of a large pool; NaN where not simulated."""
+    preempted_frac: Array
+    """Share of requests that gave their cache back in simulation; NaN where not simulated."""
 
     @property
     def simulated(self) -> NDArray[np.bool_]:
@@ -153,6 +157,8 @@ def rows(table: Table, usd_per_mtoken: Array, ways: tuple[str, ...]) -> list[Can
                 planned_frac=known(table.planned_frac[i]),
                 binding=table.bindings[i],
                 simulated=bool(table.simulated[i]),
+                kv_wait_frac=known(table.kv_wait_frac[i]),
+                preempted_frac=known(table.preempted_frac[i]),
                 output_tokens_per_s_per_gpu=known(table.rate_rps[i] * tokens / config.gpus),
                 usd_per_mtoken=known(usd_per_mtoken[i]),
                 usd_per_mtoken_way=ways[i],

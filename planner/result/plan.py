@@ -125,6 +125,12 @@ class CandidateRow(Record):
     """What limits it: ttft, tpot, kv_cache, stability, utilization_cap."""
     simulated: bool = False
     """Rates come from simulation, not from the formulas."""
+    kv_wait_frac: float | None = None
+    """Probability that a request finds the KV cache full at the planned rate, and waits for room;
+    of the sequence slots where these are scarcer. By formula."""
+    preempted_frac: float | None = None
+    """Share of requests whose cache was taken back before they ended, in simulation at the planned
+    rate; blank where the candidate was not simulated."""
     output_tokens_per_s_per_gpu: float | None = None
     """At lambda* in a large pool."""
     usd_per_mtoken: float | None = None
