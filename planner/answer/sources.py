@@ -86,6 +86,8 @@ def _used(decided: Decided) -> Iterator[SourceRow]:
             ("format", config.quantization, catalog.quantizations),
             ("format", f"kv-{config.kv_dtype}", catalog.quantizations),
         ]
+        if config.draft:
+            rows.append(("draft", config.draft, catalog.speculators))
         for kind, name, known in rows:
             unstated = name in (ANY, f"kv-{ANY}")  # a measured rate need not say it
             if (kind, name) not in seen and not unstated:

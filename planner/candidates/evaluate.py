@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.candidates.bands import StepBands, step_bands
+from planner.candidates.drafts import Drafts, drafts_of
 from planner.candidates.enumerate import Configuration, configurations
 from planner.candidates.measured import covered_classes, measured
 from planner.candidates.prune import pruned
@@ -28,6 +29,7 @@ from planner.perf.reduce import Lengths as MeanLengths
 from planner.perf.reduce import reduce_to_replica
 from planner.perf.replica import Replica, slowed, step_s
 from planner.perf.shapes import Serving
+from planner.perf.speculative import in_steps
 from planner.perf.steps import take
 from planner.schema.catalog import Catalog
 from planner.schema.demand import Online
@@ -69,6 +71,9 @@ class _Promise:
     demand: Online
     replica: Replica
     lengths: Lengths
+    """Answers in steps."""
+    gain: float
+    """Tokens that a step yields."""
     request_s: Array
     """Part of TTFT outside the engine."""
     peak_rps: float
@@ -144,16 +149,17 @@ def _run(draft: _Draft, at: Whole, scenario: Scenario, catalog: Catalog, traffic
     means = _mean_lengths(configs, traffic)
     budget = _budget(configs, traffic)
     _refuse_layouts(draft, at, shaped)
-    held = _memory(shaped, configs, catalog, means, budget)
+    drafts = drafts_of(configs, catalog)
+    held = _memory(shaped, configs, catalog, means, budget=budget, drafts=drafts)
     draft.put(at, weights_bytes=held.weights, overhead_bytes=held.overhead, kv_bytes=held.kv,
               kv_tokens=held.kv_tokens)  # fmt: skip
     _refuse_memory(draft, at, held, means.held_tokens)
     fits = draft.still(at)
     estimate = reduce_to_replica(
         shaped, means, kv_tokens=np.where(fits, held.kv_tokens, 1.0), budget_tokens=budget,
-        sequences_max=SEQUENCES_MAX,
+        sequences_max=SEQUENCES_MAX, decode_tokens=drafts.decode_tokens,
     )  # fmt: skip
-    reduced = slowed(estimate, bands.factor)
+    reduced = slowed(drafts.added_to(estimate), bands.factor)
     for field in fields(Replica):
         getattr(draft.replica, field.name)[at[fits]] = getattr(reduced, field.name)[fits]
     draft.put(
@@ -163,8 +169,9 @@ def _run(draft: _Draft, at: Whole, scenario: Scenario, catalog: Catalog, traffic
     )
     for d in range(len(scenario.demand)):
         mine = np.array([draft.configs[i].demand_class == d for i in at.tolist()], bool) & fits
-        if mine.any():
-            _price_class(draft, at[mine], d, scenario, traffic)
+        for gain in np.unique(drafts.gain[mine]).tolist():
+            alike = at[mine & (drafts.gain == gain)]
+            _price_class(draft, alike, d, scenario, traffic, gain=gain)
 
 
 def _put_bands(draft: _Draft, at: Whole, bands: StepBands) -> None:
@@ -204,7 +211,9 @@ def _memory(
     configs: Sequence[Configuration],
     catalog: Catalog,
     means: MeanLengths,
+    *,
     budget: Array,
+    drafts: Drafts,
 ) -> _Memory:
     reserve = memory.reserve_of(
         {name: row.value for name, row in catalog.calibration.items()},
@@ -212,6 +221,7 @@ def _memory(
     )
     architecture, layout, form = shaped.architecture, shaped.layout, shaped.format
     weights = memory.weight_bytes_per_gpu(architecture=architecture, layout=layout, form=form)
+    weights = weights + drafts.bytes_per_gpu
     overhead = memory.reserve_bytes(
         architecture=architecture, layout=layout, reserve=reserve, budget_tokens=budget,
         sequences_max=SEQUENCES_MAX,
@@ -228,6 +238,7 @@ def _memory(
         pool_bytes=pool, sequence_bytes=one, context_tokens=means.held_tokens,
         attention_groups=layout.attention_groups,
     )  # fmt: skip
+    tokens = drafts.cache_left(tokens)
     return _Memory(weights, overhead, pool, tokens, device * reserve.usable_frac)
 
 
@@ -246,9 +257,17 @@ def _refuse_memory(draft: _Draft, at: Whole, held: _Memory, held_tokens: Array) 
 
 
 def _price_class(
-    draft: _Draft, at: Whole, demand_class: int, scenario: Scenario, traffic: Traffic
+    draft: _Draft,
+    at: Whole,
+    demand_class: int,
+    scenario: Scenario,
+    traffic: Traffic,
+    *,
+    gain: float,
 ) -> None:
-    demand, lengths = scenario.demand[demand_class], traffic.lengths[demand_class]
+    """Rates of configurations of one class whose steps yield equally many tokens."""
+    demand = scenario.demand[demand_class]
+    lengths = in_steps(traffic.lengths[demand_class], gain)
     replica = take(draft.replica, at)
     _steps(draft, at, replica, lengths)
     stable = queueing.stability_limit(replica, lengths)
@@ -259,7 +278,7 @@ def _price_class(
         peak = float(traffic.load.peak_rps[demand_class].max())
         outside, most = draft.column["request_s"][at], scenario.planning.utilization_max
         able = take(draft.replica, at)
-        _promised(draft, at, _Promise(demand, able, lengths, outside, peak, most))
+        _promised(draft, at, _Promise(demand, able, lengths, gain, outside, peak, most))
     else:
         _batch(draft, at, lengths, scenario.planning.utilization_max)
 
@@ -288,7 +307,7 @@ def _steps(draft: _Draft, at: Whole, replica: Replica, lengths: Lengths) -> None
     context = lengths.kv_steps / max(lengths.decode_steps, 1.0)
     kv = decode * context
     alone = step_s(replica, prefill_tokens=0.0, decode_sequences=decode, kv_tokens=kv)
-    chunk = np.maximum(replica.budget_tokens - decode, 1.0)
+    chunk = np.maximum(replica.budget_tokens - replica.decode_tokens * decode, 1.0)
     full = step_s(
         replica, prefill_tokens=chunk, decode_sequences=decode, kv_tokens=kv,
         prefill_context=chunk * lengths.input_mean / 2,
@@ -305,7 +324,7 @@ def _promised(draft: _Draft, at: Whole, promise: _Promise) -> None:
     stable = draft.column["stability_rps"][at]
     columns = [_capacity(promise, size, stable) for size in POOL_SIZES]
     rates = np.maximum.accumulate(np.stack([c.rate_rps for c in columns], axis=1), axis=1)
-    ttft = ttft + promise.request_s
+    ttft, tpot = ttft + promise.request_s, tpot / promise.gain
     draft.put(at, ttft_zero_s=ttft, tpot_zero_s=tpot, lambda_star_rps=rates[:, 0])
     draft.pool_rps[at] = rates
     for place, i in enumerate(at.tolist()):
@@ -360,7 +379,7 @@ def _capacity(promise: _Promise, replicas: int, stability_rps: Array) -> queuein
         promise.lengths,
         ttft_s=np.maximum(slo.ttft_ms * MILLI - promise.request_s, 1e-6),
         ttft_percentile=slo.ttft_percentile,
-        tpot_s=slo.tpot_ms * MILLI,
+        tpot_s=slo.tpot_ms * MILLI * promise.gain,
         tpot_percentile=slo.tpot_percentile,
         arrival_cv=promise.demand.arrival_cv,
         replicas=replicas,

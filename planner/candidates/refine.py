@@ -184,8 +184,8 @@ def _pressure(case: Case, i: int, rates_rps: Array) -> tuple[float, float]:
     demand = subject.demand
     assert isinstance(demand, Online)
     waiting = kv_wait_frac(
-        take(table.replica, np.array([i])), table.lengths[table.configurations[i].demand_class],
-        rates_rps[-1:], arrival_cv=demand.arrival_cv, replicas=table.pool_sizes[-1],
+        take(table.replica, np.array([i])), table.in_steps(i), rates_rps[-1:],
+        arrival_cv=demand.arrival_cv, replicas=table.pool_sizes[-1],
         stability_rps=table.stability_rps[i : i + 1],
     )  # fmt: skip
     rate = float(rates_rps[table.pool_sizes.index(PRESSED_SIZE)])

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from planner.candidates.enumerate import Configuration
 from planner.perf.lengths import Lengths
 from planner.perf.replica import Replica
+from planner.perf.speculative import in_steps
 from planner.result import CandidateRow
 from planner.units import GIGA, MILLI
 
@@ -86,6 +87,11 @@ class Table:
     preempted_frac: Array
     """Share of requests that gave their cache back in simulation; NaN where not simulated."""
 
+    def in_steps(self, i: int) -> Lengths:
+        """Lengths of a configuration's class with answers counted in its decode steps."""
+        gain = float(self.replica.decode_gain[i])
+        return in_steps(self.lengths[self.configurations[i].demand_class], gain)
+
     @property
     def simulated(self) -> NDArray[np.bool_]:
         """Whether rates come from simulation, not from the formulas."""
@@ -132,6 +138,7 @@ def rows(table: Table, usd_per_mtoken: Array, ways: tuple[str, ...]) -> list[Can
                 ep=config.ep,
                 dp=config.dp,
                 mode=config.mode,
+                draft=config.draft,
                 gpus=config.gpus,
                 feasible=not table.reasons[i],
                 reason=table.reasons[i],

@@ -75,6 +75,8 @@ class CandidateRow(Record):
     dp: int = 1
     """Attention data parallel degree inside the replica."""
     mode: str
+    draft: str = ""
+    """Catalog name of the draft that proposes tokens; blank without speculative decoding."""
     gpus: int
     """Accelerators a replica."""
     feasible: bool
