@@ -26,6 +26,7 @@ from planner.result.plan import (
     Verification,
 )
 from planner.result.record import Record
+from planner.result.reuse import ReuseValue
 
 __all__ = [
     "PLAN_VERSION",
@@ -49,6 +50,7 @@ __all__ = [
     "Plan",
     "PoolRow",
     "Record",
+    "ReuseValue",
     "SizingTrail",
     "SourceRow",
     "TestedPool",

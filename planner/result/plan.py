@@ -14,6 +14,7 @@ from planner.result.bands import BandCosts
 from planner.result.fleet import ApiRow, FleetRow
 from planner.result.options import OptionRow
 from planner.result.record import Record
+from planner.result.reuse import ReuseValue
 
 PLAN_VERSION = 1
 
@@ -328,6 +329,9 @@ class Plan(Record):
     """Solved, but you should know."""
     band_costs: BandCosts | None = None
     """What the performance model's error costs, where options were asked for."""
+    reuse_values: list[ReuseValue] = Field(default_factory=list)
+    """What prefix caching and cache-aware routing save, where options were asked for and a class
+    has prefix hits."""
     options: list[OptionRow] = Field(default_factory=list)
     """The plan first, then what it is compared with; empty where nothing was compared."""
 
