@@ -185,7 +185,9 @@ def _engines(start: Configuration, scenario: Scenario, catalog: Catalog) -> Iter
             if mode == "speculative":
                 yield from _drafts(served, engine, catalog)
                 continue
-            refused = "" if mode in engine.modes else f"{engine.title} has no {mode} batching"
+            # Static batches are collected in front of an engine: any can serve them.
+            known = mode in (*engine.modes, "static")
+            refused = "" if known else f"{engine.title} has no {mode} batching"
             yield replace(served, reason=refused)
 
 

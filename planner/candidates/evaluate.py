@@ -21,7 +21,7 @@ from planner.candidates.prune import pruned
 from planner.candidates.shapes import serving, usable_memory_bytes
 from planner.candidates.table import Table
 from planner.candidates.traffic import Traffic
-from planner.perf import memory, queueing
+from planner.perf import memory, queueing, static_batch
 from planner.perf.lengths import Lengths
 from planner.perf.pooling import capacity_line
 from planner.perf.pressure import kv_wait_frac
@@ -74,6 +74,8 @@ class _Promise:
     """Answers in steps."""
     gain: float
     """Tokens that a step yields."""
+    static: bool
+    """Whether batches are collected and answered together."""
     request_s: Array
     """Part of TTFT outside the engine."""
     peak_rps: float
@@ -169,9 +171,10 @@ def _run(draft: _Draft, at: Whole, scenario: Scenario, catalog: Catalog, traffic
     )
     for d in range(len(scenario.demand)):
         mine = np.array([draft.configs[i].demand_class == d for i in at.tolist()], bool) & fits
-        for gain in np.unique(drafts.gain[mine]).tolist():
-            alike = at[mine & (drafts.gain == gain)]
-            _price_class(draft, alike, d, scenario, traffic, gain=gain)
+        static = np.array([c.mode == "static" for c in configs], bool)
+        for gain, still in sorted(set(zip(drafts.gain[mine], static[mine], strict=True))):
+            alike = at[mine & (drafts.gain == gain) & (static == still)]
+            _price_class(draft, alike, d, scenario, traffic, gain=gain, static=bool(still))
 
 
 def _put_bands(draft: _Draft, at: Whole, bands: StepBands) -> None:
@@ -194,7 +197,9 @@ def _budget(configs: Sequence[Configuration], traffic: Traffic) -> Array:
     whole = [float(np.quantile(x.input_tokens, PROMPT_PERCENTILE)) for x in traffic.lengths]
     return np.array(
         [
-            max(BUDGET_TOKENS, whole[c.demand_class]) if c.mode == "continuous" else BUDGET_TOKENS
+            max(BUDGET_TOKENS, whole[c.demand_class])
+            if c.mode in ("continuous", "static")
+            else BUDGET_TOKENS
             for c in configs
         ]
     )
@@ -264,13 +269,15 @@ def _price_class(
     traffic: Traffic,
     *,
     gain: float,
+    static: bool,
 ) -> None:
     """Rates of configurations of one class whose steps yield equally many tokens."""
     demand = scenario.demand[demand_class]
     lengths = in_steps(traffic.lengths[demand_class], gain)
     replica = take(draft.replica, at)
     _steps(draft, at, replica, lengths)
-    stable = queueing.stability_limit(replica, lengths)
+    limit = static_batch.throughput_max if static else queueing.stability_limit
+    stable = limit(replica, lengths)
     draft.put(at, stability_rps=stable)
     draft.refuse(at, lambda place: "" if stable[place] > 0 else _no_cache(replica, place))
     at = at[stable > 0]
@@ -278,15 +285,18 @@ def _price_class(
         peak = float(traffic.load.peak_rps[demand_class].max())
         outside, most = draft.column["request_s"][at], scenario.planning.utilization_max
         able = take(draft.replica, at)
-        _promised(draft, at, _Promise(demand, able, lengths, gain, outside, peak, most))
+        _promised(draft, at, _Promise(demand, able, lengths, gain, static, outside, peak, most))
     else:
-        _batch(draft, at, lengths, scenario.planning.utilization_max)
+        _batch(draft, at, lengths, scenario.planning.utilization_max, static=static)
 
 
-def _batch(draft: _Draft, at: Whole, lengths: Lengths, utilization_max: float) -> None:
+def _batch(
+    draft: _Draft, at: Whole, lengths: Lengths, utilization_max: float, *, static: bool
+) -> None:
     """Work without a latency promise runs below the stability limit by the same headroom."""
     replica = take(draft.replica, at)
-    rate = queueing.throughput_max(replica, lengths) * utilization_max
+    most = static_batch.throughput_max if static else queueing.throughput_max
+    rate = most(replica, lengths) * utilization_max
     draft.refuse(at, lambda place: "" if rate[place] > 0 else _no_cache(replica, place))
     # Throughput is the inverse of the step time.
     slow, fast = (draft.column["planned_frac"][at] / draft.column[end][at] for end in BAND_ENDS)
@@ -352,6 +362,8 @@ def _promised(draft: _Draft, at: Whole, promise: _Promise) -> None:
         replica, lengths, rates[:, -1], arrival_cv=promise.demand.arrival_cv,
         replicas=POOL_SIZES[-1], stability_rps=stable,
     )  # fmt: skip
+    if promise.static:
+        waiting = np.full(len(at), np.nan)  # a batch is only begun where it fits
     draft.put(at[able], rate_rps=slope[able], offset_rps=offset[able], slow_ratio=slow[able],
               fast_ratio=fast[able], kv_wait_frac=waiting[able])  # fmt: skip
 
@@ -374,6 +386,14 @@ def _late(what: str, percentile: float, value_s: float, target_ms: float) -> str
 def _capacity(promise: _Promise, replicas: int, stability_rps: Array) -> queueing.Capacity:
     slo, most = promise.demand.slo, promise.utilization_max
     bursty = promise.demand.arrival_cv > queueing.BURSTY_CV
+    if promise.static:
+        return static_batch.lambda_star(
+            promise.replica, promise.lengths,
+            ttft_s=np.maximum(slo.ttft_ms * MILLI - promise.request_s, 1e-6),
+            ttft_percentile=slo.ttft_percentile, tpot_s=slo.tpot_ms * MILLI,
+            arrival_cv=promise.demand.arrival_cv, replicas=replicas,
+            utilization_max=min(most, queueing.UTILIZATION_MAX_BURSTY) if bursty else most,
+        )  # fmt: skip
     return queueing.lambda_star(
         promise.replica,
         promise.lengths,

@@ -103,13 +103,17 @@ class Table:
         return np.array([not reason for reason in self.reasons], bool)
 
     def formulaic(self, used: Sequence[int], online: Sequence[bool]) -> list[int]:
-        """Used positions of online classes (flags by class) whose rates are the formulas'."""
+        """Used positions of online classes (flags by class) whose rates simulation may replace.
+
+        It does not know static batches: their rates stay the formulas'.
+        """
         return [
             i
             for i in used
             if online[self.configurations[i].demand_class]
             and not self.simulated[i]
             and self.configurations[i].measured_rps is None
+            and self.configurations[i].mode != "static"
         ]
 
     @property

@@ -133,6 +133,8 @@ def _problems(row: CandidateRow, catalog: Catalog) -> Iterator[str]:
             f"the engine is not stated or not known ({row.engine}): known are "
             f"{', '.join(ARGUMENTS)} (serving_table rows may name one)"
         )
+    elif row.mode == "static":
+        yield "static batches are collected in front of the engine: no argument of it does that"
     elif row.kv_dtype not in (*KV_WORDS[row.engine], "-"):
         yield f"{row.engine} has no {row.kv_dtype} KV cache"
     if row.model not in catalog.models:
