@@ -10,13 +10,11 @@ from planner.alternatives.bands import evaluated
 from planner.alternatives.outcome import Answered
 from planner.alternatives.variants import Variant
 from planner.candidates.case import Case
-from planner.candidates.traffic import class_lengths
+from planner.candidates.traffic import REMAINING, class_lengths
 from planner.result import Plan, ReuseValue
 from planner.schema.catalog import Catalog
 from planner.schema.demand import Batch, Online
 
-REMAINING = "prefix-hits-without-affinity-frac"
-"""Assumption: share of the hits that remains without cache-aware routing."""
 CACHE, ROUTING = "no_prefix_cache", "no_cache_routing"
 TITLES = {CACHE: "Without prefix caching", ROUTING: "Without cache-aware routing"}
 

@@ -21,6 +21,9 @@ from planner.workload import growth, lengths, profile
 
 Array = NDArray[np.float64]
 
+REMAINING = "prefix-hits-without-affinity-frac"
+"""Assumption: share of the prefix hits that remains without cache-aware routing."""
+
 
 @dataclass(frozen=True)
 class Calendar:

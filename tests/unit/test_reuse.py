@@ -5,8 +5,9 @@ from functools import partial
 import pytest
 
 from planner.alternatives.outcome import Answered, outcome
-from planner.alternatives.reuse import REMAINING, variants, with_hits, with_reuse_values
+from planner.alternatives.reuse import variants, with_hits, with_reuse_values
 from planner.alternatives.variants import Variant
+from planner.candidates.traffic import REMAINING
 from planner.report.reuse_words import reuse_words
 from planner.report.sheet_annual import Scale
 from planner.result import OptionRow
