@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.alternatives import bands
+from planner.alternatives import bands, reuse
 from planner.alternatives.attach import with_options
 from planner.alternatives.beside import Beside
 from planner.alternatives.kept import fingerprint
@@ -93,7 +93,7 @@ def solve(
             answer = _refined(question, leaned_on, clock, gap, time_limit_s)
         else:
             answer = _answer(_optimized(question, question, clock, gap, time_limit_s), clock, gap)
-        return answer if others is None else _compared(answer, others, clock)
+        return answer if others is None else _compared(answer, others, clock, question)
 
 
 @dataclass(frozen=True)
@@ -174,17 +174,19 @@ def _beside(question: Case) -> Beside:
 
         question = refine.settled(question)
     key = fingerprint(question, gap=GAP_FRAC, limit_s=TIME_LIMIT_S)
-    return Beside([(variant, key) for variant in (*standard(question), *bands.variants(question))])
+    asked = (*standard(question), *bands.variants(question), *reuse.variants(question))
+    return Beside([(variant, key) for variant in asked])
 
 
-def _compared(answer: Plan, others: Beside, clock: _Clock) -> Plan:
+def _compared(answer: Plan, others: Beside, clock: _Clock, question: Case) -> Plan:
     """The plan with its options; one that stopped early waits for none."""
     clock.step("options")
     found = others.answers(wait_s=OPTIONS_WAIT_S if answer.status == "optimal" else 0.0)
     seconds = {**answer.seconds, **clock.seconds()}
     compared = with_options(answer, found[: len(STANDARD)], len(STANDARD))
     banded = bands.with_band_costs(compared, found[len(STANDARD) :])
-    return banded.model_copy(update={"seconds": seconds})
+    valued = reuse.with_reuse_values(banded, found[len(STANDARD) :], question.catalog)
+    return valued.model_copy(update={"seconds": seconds})
 
 
 def _formulaic(question: Case, used: Sequence[int]) -> list[int]:

@@ -20,6 +20,8 @@ from planner.result import BandCost, BandCosts, OptionRow, Plan
 from planner.schema.catalog import Catalog
 from planner.schema.scenario import Scenario
 
+PREFIX = "band_"
+"""Of the names of these variants."""
 HALVED = "halved"
 HALF = 0.5
 """Power of both factors of a band half as wide."""
@@ -36,7 +38,7 @@ def variants(question: Case) -> list[Variant]:
     """The same to be solved."""
     titles = {HALVED: "Half the error band"}
     return [
-        Variant(f"band_{name}", titles.get(name, f"Planned at {name}"), case)
+        Variant(f"{PREFIX}{name}", titles.get(name, f"Planned at {name}"), case)
         for name, case in band_variants(question).items()
     ]
 
@@ -50,12 +52,12 @@ def planned_at(question: Case, plan_at: str) -> Case:
     """
     planning = question.scenario.planning.model_copy(update={"plan_at": plan_at})
     scenario = question.scenario.model_copy(update={"planning": planning})
-    return _evaluated(question, scenario, question.catalog)
+    return evaluated(question, scenario, question.catalog)
 
 
 def with_half_the_band(question: Case) -> Case:
     """The case as if a benchmark had halved every band and found the estimates right."""
-    return _evaluated(question, question.scenario, halved(question.catalog))
+    return evaluated(question, question.scenario, halved(question.catalog))
 
 
 def halved(catalog: Catalog) -> Catalog:
@@ -92,7 +94,13 @@ def halved(catalog: Catalog) -> Catalog:
     )
 
 
-def _evaluated(question: Case, scenario: Scenario, catalog: Catalog) -> Case:
+def evaluated(question: Case, scenario: Scenario, catalog: Catalog) -> Case:
+    """The case with its candidates evaluated anew, on rates that simulation has taught so far.
+
+    Raises
+    ------
+    InfeasibleError : a class that nothing serves then.
+    """
     table = evaluate(scenario, catalog, question.traffic)
     found = replace(question, scenario=scenario, catalog=catalog, table=table)
     if question.table.simulated.any():
@@ -114,7 +122,11 @@ def _evaluated(question: Case, scenario: Scenario, catalog: Catalog) -> Case:
 def with_band_costs(plan: Plan, found: Sequence[Answered]) -> Plan:
     """The plan with its cost at each side of the band, or a note where any is missing."""
     own = str(plan.scenario["planning"]["plan_at"])
-    rows = {one.row.name.removeprefix("band_"): one.row for one in found}
+    rows = {
+        one.row.name.removeprefix(PREFIX): one.row
+        for one in found
+        if one.row.name.startswith(PREFIX)
+    }
     if rows.keys() != {*PLAN_SHARES, HALVED} - {own}:
         note = "Cost at the other sides of the error band was not solved in time: stopped early."
         return plan.model_copy(update={"notes": [*plan.notes, note]})

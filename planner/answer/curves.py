@@ -32,7 +32,9 @@ def curves(decided: Decided) -> list[LatencyCurve]:
 def _curve(decided: Decided, c: int, s: int, demand: Online) -> LatencyCurve:
     i, table = decided.axes.kept[c], decided.case.table
     config, slo = table.configurations[i], demand.slo
-    replica, lengths = take(table.replica, np.array([i])), table.lengths[config.demand_class]
+    replica, lengths = take(table.replica, np.array([i])), table.in_steps(i)
+    gain = float(table.replica.decode_gain[i])
+    per_gpu = table.lengths[config.demand_class].output_mean / config.gpus
     promise = {
         "ttft_percentile": slo.ttft_percentile,
         "tpot_percentile": slo.tpot_percentile,
@@ -50,13 +52,13 @@ def _curve(decided: Decided, c: int, s: int, demand: Online) -> LatencyCurve:
     points = [
         LatencyPoint(
             rps=float(curve.rate_rps[0, k]),
-            output_tokens_per_s_per_gpu=float(curve.output_tokens_per_s[0, k]) / config.gpus,
+            output_tokens_per_s_per_gpu=float(curve.rate_rps[0, k]) * per_gpu,
             ttft_ms=float(curve.ttft_s[0, k] + outside) / MILLI,
-            tpot_ms=float(curve.tpot_s[0, k]) / MILLI,
+            tpot_ms=float(curve.tpot_s[0, k] / gain) / MILLI,
             ttft_slow_ms=_ms(slow.ttft_s[0, k] + outside),
             ttft_fast_ms=_ms(fast.ttft_s[0, k] + outside),
-            tpot_slow_ms=_ms(slow.tpot_s[0, k]),
-            tpot_fast_ms=_ms(fast.tpot_s[0, k]),
+            tpot_slow_ms=_ms(slow.tpot_s[0, k] / gain),
+            tpot_fast_ms=_ms(fast.tpot_s[0, k] / gain),
         )
         for k in range(POINTS)
         if np.isfinite(curve.ttft_s[0, k]) and np.isfinite(curve.tpot_s[0, k])

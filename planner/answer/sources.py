@@ -11,6 +11,7 @@ from planner.answer.money import Books
 from planner.candidates.enumerate import ANY
 from planner.candidates.machines import FAILURES
 from planner.candidates.offers import FULL, IDLE
+from planner.candidates.traffic import REMAINING
 from planner.finance.ledger import Input
 from planner.result import LedgerInput, SourceRow
 from planner.schema.base import Sourced
@@ -89,6 +90,8 @@ def _used(decided: Decided) -> Iterator[SourceRow]:
             ("format", config.quantization, catalog.quantizations),
             ("format", f"kv-{config.kv_dtype}", catalog.quantizations),
         ]
+        if config.draft:
+            rows.append(("draft", config.draft, catalog.speculators))
         for kind, name, known in rows:
             unstated = name in (ANY, f"kv-{ANY}")  # a measured rate need not say it
             if (kind, name) not in seen and not unstated:
@@ -142,7 +145,8 @@ def _calibration(decided: Decided) -> Iterator[SourceRow]:
         if not others & set(name.split("_")):
             value = f"{fitted.value:.6g}"
             yield _row(f"calibration {name}", fitted, "performance", value, fitted.unit)
-    for name in READ_ASSUMPTIONS:
+    hits = any(one.prefix_hit_frac > 0 for one in decided.case.traffic.lengths)
+    for name in (*READ_ASSUMPTIONS, *([REMAINING] if hits else [])):
         single = catalog.assumptions[name]
         yield _row(f"assumption {name}", single, "assumptions", f"{single.value:.6g}", single.unit)
 

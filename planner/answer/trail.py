@@ -17,6 +17,7 @@ from planner.candidates.shapes import serving, usable_memory_bytes
 from planner.perf import roofline
 from planner.perf.bands import CALIBRATED, EXTRAPOLATED, MEASURED, PLAN_SHARES
 from planner.perf.replica import step_s
+from planner.perf.speculative import tokens_per_step
 from planner.perf.steps import take
 from planner.result import ClassCost, SizingTrail, TrailItem, TrailStep
 from planner.schema.catalog import Accelerator, Model
@@ -278,12 +279,29 @@ def _batching(chosen: Chosen) -> Items:
         _item("Engine", f"{engine.title} {engine.version}"),
         _item("Batching", chosen.config.mode, "",
               "chunked: prefill shares steps with decode; continuous: whole prompts"),
+        *_drafting(chosen),
         _item("Tokens of one step, most", float(replica.budget_tokens[0]), "tokens"),
         _item("Step with one sequence", float(alone[0]) / MILLI, "ms", "as planned"),
         _item("Decode step, half of the sequences",
               float(chosen.decided.case.table.decode_step_s[chosen.i]) / MILLI, "ms"),
         _item("Step with a full chunk",
               float(chosen.decided.case.table.full_step_s[chosen.i]) / MILLI, "ms"),
+    ]  # fmt: skip
+
+
+def _drafting(chosen: Chosen) -> Items:
+    """What a draft proposes and what is kept of it; nothing without one."""
+    config, catalog = chosen.config, chosen.decided.case.catalog
+    if not config.draft:
+        return []
+    row = catalog.speculators[config.draft]
+    gain = tokens_per_step(row.acceptance_frac, row.drafted_tokens)
+    return [
+        _item("Draft", row.title, "", config.draft),
+        _item("Tokens drafted a step", float(row.drafted_tokens), "tokens"),
+        _item("Drafted tokens accepted, after accepted ones", row.acceptance_frac, "frac",
+              f"{row.basis}: {row.source}"),
+        _item("Tokens that a step yields", gain, "tokens", "the mean; the same for all requests"),
     ]  # fmt: skip
 
 
@@ -318,8 +336,23 @@ def _operating_point(chosen: Chosen) -> Items:
         _item("Spare nodes", f"{machines.spare_slope[g, chosen.s]:.3f} x needed"
               f" + {machines.spare_offset[g, chosen.s]:.2f}", "nodes",
               f"for {decided.problem.limits.availability_target:.2%} availability"),
+        *_cache_pressure(chosen),
         *_band(chosen),
     ]  # fmt: skip
+
+
+def _cache_pressure(chosen: Chosen) -> Items:
+    """How often the cache is full at the planned rate; nothing where the rate was measured."""
+    table, i = chosen.decided.case.table, chosen.i
+    waiting, preempted = float(table.kv_wait_frac[i]), float(table.preempted_frac[i])
+    found = []
+    if not np.isnan(waiting):
+        found.append(_item("Requests that find the KV cache full", waiting, "frac",
+                           "and wait for room, at the planned rate, by formula"))  # fmt: skip
+    if not np.isnan(preempted):
+        found.append(_item("Requests pre-empted for want of cache", preempted, "frac",
+                           "at the planned rate, simulated pool of 8 replicas"))  # fmt: skip
+    return found
 
 
 def _band(chosen: Chosen) -> Items:

@@ -36,6 +36,8 @@ class Configuration:
     ep: int = 1
     dp: int = 1
     mode: str = ANY
+    draft: str = ""
+    """Catalog name of the speculator, in speculative mode."""
     recovery_frac: float = 1.0
     native: bool = True
     """Arithmetic runs at the format's own rate; else weights are stored in it, computed in bf16."""
@@ -67,7 +69,7 @@ class Configuration:
                 formats,
                 self.engine,
                 self.layout,
-                self.mode,
+                f"{self.mode}-{self.draft}" if self.draft else self.mode,
             )
         )
 
@@ -179,8 +181,28 @@ def _engines(start: Configuration, scenario: Scenario, catalog: Catalog) -> Iter
             yield replace(start, engine=name, reason=reason)
             continue
         for mode in scenario.supply.modes:
-            refused = "" if mode in engine.modes else f"{engine.title} has no {mode} batching"
-            yield replace(start, engine=name, mode=mode, reason=refused)
+            served = replace(start, engine=name, mode=mode)
+            if mode == "speculative":
+                yield from _drafts(served, engine, catalog)
+                continue
+            # Static batches are collected in front of an engine: any can serve them.
+            known = mode in (*engine.modes, "static")
+            refused = "" if known else f"{engine.title} has no {mode} batching"
+            yield replace(served, reason=refused)
+
+
+def _drafts(start: Configuration, engine: Engine, catalog: Catalog) -> Iterator[Configuration]:
+    """One configuration for each draft of the model that the engine runs."""
+    known = [name for name, row in catalog.speculators.items() if row.model == start.model]
+    run = [name for name in known if start.engine in catalog.speculators[name].engines]
+    if "chunked" not in engine.modes or not engine.features.get("speculative", False):
+        yield replace(start, reason=f"{engine.title} has no speculative decoding")
+    elif not run:
+        none = f"{engine.title} runs none of {', '.join(known)}" if known else "no draft is known"
+        yield replace(start, reason=f"{none} for {start.model} (speculators.yaml)")
+    else:
+        for name in run:
+            yield replace(start, draft=name)
 
 
 def _engine_refused(engine: Engine, start: Configuration, catalog: Catalog) -> str:
@@ -216,6 +238,8 @@ def _layouts(
 
 
 def _checked(layout: Configuration, model: Model) -> Configuration:
+    if layout.draft and layout.pp > 1:
+        return replace(layout, reason="speculative decoding does not run over pipeline stages")
     if model.heads % layout.tp:
         return replace(layout, reason=f"{model.heads} heads do not divide by TP {layout.tp}")
     if model.layers < layout.pp:

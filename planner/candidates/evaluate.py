@@ -14,19 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.candidates.bands import StepBands, step_bands
+from planner.candidates.drafts import Drafts, drafts_of
 from planner.candidates.enumerate import Configuration, configurations
 from planner.candidates.measured import covered_classes, measured
 from planner.candidates.prune import pruned
 from planner.candidates.shapes import serving, usable_memory_bytes
 from planner.candidates.table import Table
 from planner.candidates.traffic import Traffic
-from planner.perf import memory, queueing
+from planner.perf import memory, queueing, static_batch
 from planner.perf.lengths import Lengths
 from planner.perf.pooling import capacity_line
+from planner.perf.pressure import kv_wait_frac
 from planner.perf.reduce import Lengths as MeanLengths
 from planner.perf.reduce import reduce_to_replica
 from planner.perf.replica import Replica, slowed, step_s
 from planner.perf.shapes import Serving
+from planner.perf.speculative import in_steps
 from planner.perf.steps import take
 from planner.schema.catalog import Catalog
 from planner.schema.demand import Online
@@ -68,6 +71,11 @@ class _Promise:
     demand: Online
     replica: Replica
     lengths: Lengths
+    """Answers in steps."""
+    gain: float
+    """Tokens that a step yields."""
+    static: bool
+    """Whether batches are collected and answered together."""
     request_s: Array
     """Part of TTFT outside the engine."""
     peak_rps: float
@@ -131,7 +139,7 @@ COLUMNS = (
     "weights_bytes", "overhead_bytes", "kv_bytes", "kv_tokens", "sequences_max", "decode_step_s",
     "full_step_s", "ttft_zero_s", "tpot_zero_s", "lambda_star_rps", "stability_rps", "rate_rps",
     "offset_rps", "request_s", "correction_ratio", "band_low_frac", "band_high_frac",
-    "planned_frac", "slow_ratio", "fast_ratio",
+    "planned_frac", "slow_ratio", "fast_ratio", "kv_wait_frac",
 )  # fmt: skip
 
 
@@ -143,16 +151,17 @@ def _run(draft: _Draft, at: Whole, scenario: Scenario, catalog: Catalog, traffic
     means = _mean_lengths(configs, traffic)
     budget = _budget(configs, traffic)
     _refuse_layouts(draft, at, shaped)
-    held = _memory(shaped, configs, catalog, means, budget)
+    drafts = drafts_of(configs, catalog)
+    held = _memory(shaped, configs, catalog, means, budget=budget, drafts=drafts)
     draft.put(at, weights_bytes=held.weights, overhead_bytes=held.overhead, kv_bytes=held.kv,
               kv_tokens=held.kv_tokens)  # fmt: skip
     _refuse_memory(draft, at, held, means.held_tokens)
     fits = draft.still(at)
     estimate = reduce_to_replica(
         shaped, means, kv_tokens=np.where(fits, held.kv_tokens, 1.0), budget_tokens=budget,
-        sequences_max=SEQUENCES_MAX,
+        sequences_max=SEQUENCES_MAX, decode_tokens=drafts.decode_tokens,
     )  # fmt: skip
-    reduced = slowed(estimate, bands.factor)
+    reduced = slowed(drafts.added_to(estimate), bands.factor)
     for field in fields(Replica):
         getattr(draft.replica, field.name)[at[fits]] = getattr(reduced, field.name)[fits]
     draft.put(
@@ -162,8 +171,10 @@ def _run(draft: _Draft, at: Whole, scenario: Scenario, catalog: Catalog, traffic
     )
     for d in range(len(scenario.demand)):
         mine = np.array([draft.configs[i].demand_class == d for i in at.tolist()], bool) & fits
-        if mine.any():
-            _price_class(draft, at[mine], d, scenario, traffic)
+        static = np.array([c.mode == "static" for c in configs], bool)
+        for gain, still in sorted(set(zip(drafts.gain[mine], static[mine], strict=True))):
+            alike = at[mine & (drafts.gain == gain) & (static == still)]
+            _price_class(draft, alike, d, scenario, traffic, gain=gain, static=bool(still))
 
 
 def _put_bands(draft: _Draft, at: Whole, bands: StepBands) -> None:
@@ -186,7 +197,9 @@ def _budget(configs: Sequence[Configuration], traffic: Traffic) -> Array:
     whole = [float(np.quantile(x.input_tokens, PROMPT_PERCENTILE)) for x in traffic.lengths]
     return np.array(
         [
-            max(BUDGET_TOKENS, whole[c.demand_class]) if c.mode == "continuous" else BUDGET_TOKENS
+            max(BUDGET_TOKENS, whole[c.demand_class])
+            if c.mode in ("continuous", "static")
+            else BUDGET_TOKENS
             for c in configs
         ]
     )
@@ -203,7 +216,9 @@ def _memory(
     configs: Sequence[Configuration],
     catalog: Catalog,
     means: MeanLengths,
+    *,
     budget: Array,
+    drafts: Drafts,
 ) -> _Memory:
     reserve = memory.reserve_of(
         {name: row.value for name, row in catalog.calibration.items()},
@@ -211,6 +226,7 @@ def _memory(
     )
     architecture, layout, form = shaped.architecture, shaped.layout, shaped.format
     weights = memory.weight_bytes_per_gpu(architecture=architecture, layout=layout, form=form)
+    weights = weights + drafts.bytes_per_gpu
     overhead = memory.reserve_bytes(
         architecture=architecture, layout=layout, reserve=reserve, budget_tokens=budget,
         sequences_max=SEQUENCES_MAX,
@@ -227,6 +243,7 @@ def _memory(
         pool_bytes=pool, sequence_bytes=one, context_tokens=means.held_tokens,
         attention_groups=layout.attention_groups,
     )  # fmt: skip
+    tokens = drafts.cache_left(tokens)
     return _Memory(weights, overhead, pool, tokens, device * reserve.usable_frac)
 
 
@@ -245,12 +262,22 @@ def _refuse_memory(draft: _Draft, at: Whole, held: _Memory, held_tokens: Array) 
 
 
 def _price_class(
-    draft: _Draft, at: Whole, demand_class: int, scenario: Scenario, traffic: Traffic
+    draft: _Draft,
+    at: Whole,
+    demand_class: int,
+    scenario: Scenario,
+    traffic: Traffic,
+    *,
+    gain: float,
+    static: bool,
 ) -> None:
-    demand, lengths = scenario.demand[demand_class], traffic.lengths[demand_class]
+    """Rates of configurations of one class whose steps yield equally many tokens."""
+    demand = scenario.demand[demand_class]
+    lengths = in_steps(traffic.lengths[demand_class], gain)
     replica = take(draft.replica, at)
     _steps(draft, at, replica, lengths)
-    stable = queueing.stability_limit(replica, lengths)
+    limit = static_batch.throughput_max if static else queueing.stability_limit
+    stable = limit(replica, lengths)
     draft.put(at, stability_rps=stable)
     draft.refuse(at, lambda place: "" if stable[place] > 0 else _no_cache(replica, place))
     at = at[stable > 0]
@@ -258,15 +285,18 @@ def _price_class(
         peak = float(traffic.load.peak_rps[demand_class].max())
         outside, most = draft.column["request_s"][at], scenario.planning.utilization_max
         able = take(draft.replica, at)
-        _promised(draft, at, _Promise(demand, able, lengths, outside, peak, most))
+        _promised(draft, at, _Promise(demand, able, lengths, gain, static, outside, peak, most))
     else:
-        _batch(draft, at, lengths, scenario.planning.utilization_max)
+        _batch(draft, at, lengths, scenario.planning.utilization_max, static=static)
 
 
-def _batch(draft: _Draft, at: Whole, lengths: Lengths, utilization_max: float) -> None:
+def _batch(
+    draft: _Draft, at: Whole, lengths: Lengths, utilization_max: float, *, static: bool
+) -> None:
     """Work without a latency promise runs below the stability limit by the same headroom."""
     replica = take(draft.replica, at)
-    rate = queueing.throughput_max(replica, lengths) * utilization_max
+    most = static_batch.throughput_max if static else queueing.throughput_max
+    rate = most(replica, lengths) * utilization_max
     draft.refuse(at, lambda place: "" if rate[place] > 0 else _no_cache(replica, place))
     # Throughput is the inverse of the step time.
     slow, fast = (draft.column["planned_frac"][at] / draft.column[end][at] for end in BAND_ENDS)
@@ -287,7 +317,7 @@ def _steps(draft: _Draft, at: Whole, replica: Replica, lengths: Lengths) -> None
     context = lengths.kv_steps / max(lengths.decode_steps, 1.0)
     kv = decode * context
     alone = step_s(replica, prefill_tokens=0.0, decode_sequences=decode, kv_tokens=kv)
-    chunk = np.maximum(replica.budget_tokens - decode, 1.0)
+    chunk = np.maximum(replica.budget_tokens - replica.decode_tokens * decode, 1.0)
     full = step_s(
         replica, prefill_tokens=chunk, decode_sequences=decode, kv_tokens=kv,
         prefill_context=chunk * lengths.input_mean / 2,
@@ -304,7 +334,7 @@ def _promised(draft: _Draft, at: Whole, promise: _Promise) -> None:
     stable = draft.column["stability_rps"][at]
     columns = [_capacity(promise, size, stable) for size in POOL_SIZES]
     rates = np.maximum.accumulate(np.stack([c.rate_rps for c in columns], axis=1), axis=1)
-    ttft = ttft + promise.request_s
+    ttft, tpot = ttft + promise.request_s, tpot / promise.gain
     draft.put(at, ttft_zero_s=ttft, tpot_zero_s=tpot, lambda_star_rps=rates[:, 0])
     draft.pool_rps[at] = rates
     for place, i in enumerate(at.tolist()):
@@ -328,8 +358,14 @@ def _promised(draft: _Draft, at: Whole, promise: _Promise) -> None:
     able = draft.still(at)
     offset = np.where(offset > NOISE_FRAC * slope, offset, 0.0)
     slow, fast = (_at_band_end(draft, at, promise, end) for end in BAND_ENDS)
-    draft.put(at[able], rate_rps=slope[able], offset_rps=offset[able],
-              slow_ratio=slow[able], fast_ratio=fast[able])  # fmt: skip
+    waiting = kv_wait_frac(
+        replica, lengths, rates[:, -1], arrival_cv=promise.demand.arrival_cv,
+        replicas=POOL_SIZES[-1], stability_rps=stable,
+    )  # fmt: skip
+    if promise.static:
+        waiting = np.full(len(at), np.nan)  # a batch is only begun where it fits
+    draft.put(at[able], rate_rps=slope[able], offset_rps=offset[able], slow_ratio=slow[able],
+              fast_ratio=fast[able], kv_wait_frac=waiting[able])  # fmt: skip
 
 
 def _at_band_end(draft: _Draft, at: Whole, promise: _Promise, end: str) -> Array:
@@ -350,12 +386,20 @@ def _late(what: str, percentile: float, value_s: float, target_ms: float) -> str
 def _capacity(promise: _Promise, replicas: int, stability_rps: Array) -> queueing.Capacity:
     slo, most = promise.demand.slo, promise.utilization_max
     bursty = promise.demand.arrival_cv > queueing.BURSTY_CV
+    if promise.static:
+        return static_batch.lambda_star(
+            promise.replica, promise.lengths,
+            ttft_s=np.maximum(slo.ttft_ms * MILLI - promise.request_s, 1e-6),
+            ttft_percentile=slo.ttft_percentile, tpot_s=slo.tpot_ms * MILLI,
+            arrival_cv=promise.demand.arrival_cv, replicas=replicas,
+            utilization_max=min(most, queueing.UTILIZATION_MAX_BURSTY) if bursty else most,
+        )  # fmt: skip
     return queueing.lambda_star(
         promise.replica,
         promise.lengths,
         ttft_s=np.maximum(slo.ttft_ms * MILLI - promise.request_s, 1e-6),
         ttft_percentile=slo.ttft_percentile,
-        tpot_s=slo.tpot_ms * MILLI,
+        tpot_s=slo.tpot_ms * MILLI * promise.gain,
         tpot_percentile=slo.tpot_percentile,
         arrival_cv=promise.demand.arrival_cv,
         replicas=replicas,
@@ -378,6 +422,7 @@ def _table(draft: _Draft, scenario: Scenario, traffic: Traffic) -> Table:
         replica=draft.replica,
         lengths=traffic.lengths,
         simulated_ratio=np.full(len(draft.configs), np.nan),
+        preempted_frac=np.full(len(draft.configs), np.nan),
         **draft.column,
     )
     return replace(table, pruned_by=pruned(table))

@@ -23,15 +23,19 @@ from planner.candidates.subject import Subject, promise_of, subject_of
 from planner.candidates.table import Table
 from planner.files.cache import key_of, remembered
 from planner.perf.pooling import capacity_line
+from planner.perf.pressure import kv_wait_frac
+from planner.perf.steps import take
 from planner.schema.demand import Online
-from planner.simulate.pool import Pool
-from planner.simulate.rates import refined_rate
+from planner.simulate.pool import Pool, simulate
+from planner.simulate.rates import counted_requests, refined_rate
 
 Array = NDArray[np.float64]
 
 SIZES = (1, 2, 4, 8, 32)
 """Pools that are simulated; one between two of them is taken to carry, each, what the smaller
 one does."""
+PRESSED_SIZE = 8
+"""Replicas of the pool whose pre-emptions are counted."""
 BATCHES, SEED = 4, 1
 MARGINS = 0.02, 0.04
 """The plan takes the lower end of the confidence interval, but at least the first and at most the
@@ -144,6 +148,7 @@ def refined(case: Case, places: Sequence[int], tell: Callable[[str], None]) -> C
     table = case.table
     rates, slope, offset = table.pool_rps.copy(), table.rate_rps.copy(), table.offset_rps.copy()
     alone, ratio = table.lambda_star_rps.copy(), table.simulated_ratio.copy()
+    waiting, preempted = table.kv_wait_frac.copy(), table.preempted_frac.copy()
     reasons = list(table.reasons)
     sizes = np.array(table.pool_sizes, float)
     for i, found in zip(places, _simulated(case, places, tell), strict=True):
@@ -159,11 +164,48 @@ def refined(case: Case, places: Sequence[int], tell: Callable[[str], None]) -> C
         expected = max(float(case.traffic.load.peak_rps[d].max()) / rates[i, -1], 1.0)
         a, delta = capacity_line(sizes, rates[i] * sizes, expected)
         slope[i], offset[i] = float(a), float(delta) if delta > NOISE_FRAC * a else 0.0
+        waiting[i], preempted[i] = _pressure(case, i, rates[i])
     after = replace(
         table, pool_rps=rates, rate_rps=slope, offset_rps=offset, lambda_star_rps=alone,
-        simulated_ratio=ratio, reasons=tuple(reasons),
+        simulated_ratio=ratio, reasons=tuple(reasons), kv_wait_frac=waiting,
+        preempted_frac=preempted,
     )  # fmt: skip
     return replace(case, table=replace(after, pruned_by=pruned(after)))
+
+
+def _pressure(case: Case, i: int, rates_rps: Array) -> tuple[float, float]:
+    """Shares of requests that wait for cache (formula) and that lose it (simulated).
+
+    Parameters
+    ----------
+    rates_rps : planned rate of one replica in pools of the table's sizes.
+    """
+    table, subject = case.table, subject_of(case.scenario, case.catalog, case.table, i)
+    demand = subject.demand
+    assert isinstance(demand, Online)
+    waiting = kv_wait_frac(
+        take(table.replica, np.array([i])), table.in_steps(i), rates_rps[-1:],
+        arrival_cv=demand.arrival_cv, replicas=table.pool_sizes[-1],
+        stability_rps=table.stability_rps[i : i + 1],
+    )  # fmt: skip
+    rate = float(rates_rps[table.pool_sizes.index(PRESSED_SIZE)])
+    return float(waiting[0]), _preempted_frac(subject, demand.arrival_cv, rate)
+
+
+def _preempted_frac(subject: Subject, arrival_cv: float, rate_rps: float) -> float:
+    """Share of the requests of one batch whose cache is taken back at a rate of each replica."""
+    pool, asked = Pool(subject.numbers, PRESSED_SIZE), subject.requests
+
+    def compute() -> tuple[float]:
+        run = simulate(
+            pool, asked, rate_rps=rate_rps * PRESSED_SIZE, arrival_cv=arrival_cv,
+            count=counted_requests(pool), batches=1, seed=SEED,
+        )  # fmt: skip
+        return (float(run.preempted.sum() / run.arrived.sum()),)
+
+    lengths = [x.tobytes().hex() for x in (asked.prompts, asked.answers, asked.hits)]
+    key = key_of("preempted", pool, lengths, rate_rps, arrival_cv, SEED)
+    return remembered(key, compute)[0]
 
 
 def _simulated(case: Case, places: Sequence[int], tell: Callable[[str], None]) -> list[Array]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from planner.candidates.table import Table
 from planner.candidates.traffic import length_samples
+from planner.errors import ScenarioError
 from planner.schema.catalog import Catalog
 from planner.schema.demand import Batch, Online
 from planner.schema.scenario import Scenario
@@ -41,7 +42,14 @@ def promise_of(subject: Subject) -> Promise:
 
 
 def subject_of(scenario: Scenario, catalog: Catalog, table: Table, i: int) -> Subject:
-    """Position i of the table."""
+    """Position i of the table.
+
+    Raises
+    ------
+    ScenarioError : a static batch, which the simulator does not know.
+    """
+    if table.configurations[i].mode == "static":
+        raise ScenarioError("simulation", [f"{table.names[i]}: static batches are not simulated"])
     demand = scenario.demand[table.configurations[i].demand_class]
     assert isinstance(demand, Online | Batch)
     inputs, outputs = length_samples(demand, catalog)

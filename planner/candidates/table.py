@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from planner.candidates.enumerate import Configuration
 from planner.perf.lengths import Lengths
 from planner.perf.replica import Replica
+from planner.perf.speculative import in_steps
 from planner.result import CandidateRow
 from planner.units import GIGA, MILLI
 
@@ -75,12 +76,21 @@ class Table:
     """Promised rate in a large pool with steps at the slow end of the band, over the planned."""
     fast_ratio: Array
     """The same at the fast end."""
+    kv_wait_frac: Array
+    """Probability that a request waits for cache at the promised rate of a large pool."""
     replica: Replica
     """As planned; NaN rows where refused."""
     lengths: tuple[Lengths, ...]
     """(classes,)"""
     simulated_ratio: Array
     """Rate in simulation / by the formulas, of a large pool; NaN where not simulated."""
+    preempted_frac: Array
+    """Share of requests that gave their cache back in simulation; NaN where not simulated."""
+
+    def in_steps(self, i: int) -> Lengths:
+        """Lengths of a configuration's class with answers counted in its decode steps."""
+        gain = float(self.replica.decode_gain[i])
+        return in_steps(self.lengths[self.configurations[i].demand_class], gain)
 
     @property
     def simulated(self) -> NDArray[np.bool_]:
@@ -93,13 +103,17 @@ class Table:
         return np.array([not reason for reason in self.reasons], bool)
 
     def formulaic(self, used: Sequence[int], online: Sequence[bool]) -> list[int]:
-        """Used positions of online classes (flags by class) whose rates are the formulas'."""
+        """Used positions of online classes (flags by class) whose rates simulation may replace.
+
+        It does not know static batches: their rates stay the formulas'.
+        """
         return [
             i
             for i in used
             if online[self.configurations[i].demand_class]
             and not self.simulated[i]
             and self.configurations[i].measured_rps is None
+            and self.configurations[i].mode != "static"
         ]
 
     @property
@@ -128,6 +142,7 @@ def rows(table: Table, usd_per_mtoken: Array, ways: tuple[str, ...]) -> list[Can
                 ep=config.ep,
                 dp=config.dp,
                 mode=config.mode,
+                draft=config.draft,
                 gpus=config.gpus,
                 feasible=not table.reasons[i],
                 reason=table.reasons[i],
@@ -153,6 +168,8 @@ def rows(table: Table, usd_per_mtoken: Array, ways: tuple[str, ...]) -> list[Can
                 planned_frac=known(table.planned_frac[i]),
                 binding=table.bindings[i],
                 simulated=bool(table.simulated[i]),
+                kv_wait_frac=known(table.kv_wait_frac[i]),
+                preempted_frac=known(table.preempted_frac[i]),
                 output_tokens_per_s_per_gpu=known(table.rate_rps[i] * tokens / config.gpus),
                 usd_per_mtoken=known(usd_per_mtoken[i]),
                 usd_per_mtoken_way=ways[i],

@@ -21,6 +21,9 @@ from planner.workload import growth, lengths, profile
 
 Array = NDArray[np.float64]
 
+REMAINING = "prefix-hits-without-affinity-frac"
+"""Assumption: share of the prefix hits that remains without cache-aware routing."""
+
 
 @dataclass(frozen=True)
 class Calendar:
@@ -108,7 +111,7 @@ def traffic(scenario: Scenario, catalog: Catalog) -> Traffic:
         ),
         period_months=when.period_months,
     )
-    return Traffic(when, grouped, by_period, tuple(_lengths(d, catalog) for d in classes))
+    return Traffic(when, grouped, by_period, tuple(class_lengths(d, catalog) for d in classes))
 
 
 def _too_long(scenario: Scenario, catalog: Catalog) -> Iterator[str]:
@@ -189,7 +192,7 @@ def length_samples(demand: DemandClass, catalog: Catalog) -> tuple[Array, Array]
     return lengths.joint_samples(inputs=inputs, outputs=outputs)
 
 
-def _lengths(demand: DemandClass, catalog: Catalog) -> Lengths:
+def class_lengths(demand: DemandClass, catalog: Catalog) -> Lengths:
     """Joint token lengths of a class."""
     assert isinstance(demand, Online | Batch)
     samples = length_samples(demand, catalog)

@@ -33,6 +33,7 @@ from planner.schema.catalog import (
     Name,
     Price,
     Quantization,
+    Speculator,
     correction_name,
 )
 
@@ -49,6 +50,7 @@ _ROWS: dict[str, tuple[str, Any]] = {
     "models.yaml": ("models", TypeAdapter(dict[Name, Model])),
     "engines.yaml": ("engines", TypeAdapter(dict[Name, Engine])),
     "quantization.yaml": ("quantizations", TypeAdapter(dict[Name, Quantization])),
+    "speculators.yaml": ("speculators", TypeAdapter(dict[Name, Speculator])),
     "prices.yaml": ("prices", TypeAdapter(tuple[Price, ...])),
     "api_prices.yaml": ("api_prices", TypeAdapter(tuple[ApiPrice, ...])),
     "facilities.yaml": ("facilities", TypeAdapter(dict[Name, Facility])),
@@ -249,6 +251,11 @@ def _unknown_names(tables: dict[str, Any]) -> Iterator[str]:
         yield from chain.from_iterable(_unknown(where, g, generations) for g in used)
     for name, engine in tables["engines"].items():
         yield from _unknown_in_engine(f"engines.yaml: {name}", engine, schemes, generations)
+    for name, draft in tables["speculators"].items():
+        where = f"speculators.yaml: {name}"
+        yield from _unknown(f"{where}.model", draft.model, tables["models"])
+        for engine in draft.engines:
+            yield from _unknown(f"{where}.engines", engine, tables["engines"])
     for name, row in tables["corrections"].items():
         yield from _wrong_correction(f"corrections.yaml: {name}", name, row, tables)
 

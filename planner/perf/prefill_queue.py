@@ -128,8 +128,9 @@ def step_times(replica: Replica, *, sequences: Array, kv_tokens: Array) -> StepT
     """Decode-only and full step at a decode load (candidates,)."""
     plain = decode_step_s(replica, sequences=sequences, kv_tokens=kv_tokens)
     full = full_step_s(replica, sequences=sequences, kv_tokens=kv_tokens)
-    fill = work_s(replica, replica.budget_tokens) - work_s(replica, sequences)
-    room = np.maximum(replica.budget_tokens - sequences, 1.0)
+    decoded = replica.decode_tokens * sequences
+    fill = work_s(replica, replica.budget_tokens) - work_s(replica, decoded)
+    room = np.maximum(replica.budget_tokens - decoded, 1.0)
     return StepTimes(plain, full, np.maximum(fill, 0.0), room)
 
 
@@ -184,10 +185,11 @@ def service_time(
     stall_s : mean time that one prompt's prefill adds to steps, (candidates,).
     """
     before, last = chunks_of(lengths, times.room_tokens)
+    decoded = replica.decode_tokens * sequences
     every = replica.overhead_s + replica.prefill_step_s
     every = every + replica.sequence_s * sequences + replica.kv_token_s * kv_tokens
     work = np.maximum(
-        replica.weights_s[:, None], replica.token_s[:, None] * (sequences[:, None] + last)
+        replica.weights_s[:, None], replica.token_s[:, None] * (decoded[:, None] + last)
     )
     own = before * times.full_s[:, None] + every[:, None] + work
     own += np.outer(replica.prefill_context_s, lengths.context_tokens)

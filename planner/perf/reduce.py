@@ -19,7 +19,7 @@ of experts (15 %), and fast by at most 6 %.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -125,19 +125,47 @@ def _decode_line(serving: Serving, lengths: Lengths, most: Array) -> tuple[Array
     return intercept, weights, slope
 
 
+def _verifying(serving: Serving, lengths: Lengths, line: _Line, tokens: Array) -> _Line:
+    """The line where every decoding sequence computes several tokens in a step.
+
+    Weights or arithmetic of all tokens are on the line already; what they leave of a step, at a
+    quarter to all of the sequences, is closed from above by a slope per sequence and overhead.
+    """
+
+    def gap(count: Array) -> Array:
+        work = np.maximum(line.weights, line.token * tokens * count)
+        truth = _step(serving, lengths, 0.0, tokens * count).base
+        return np.asarray(truth - line.overhead - work)
+
+    low, high = line.most * LOW_FRAC, line.most
+    slope = np.maximum((gap(high) - gap(low)) / (high - low), 0.0)
+    more = np.zeros_like(slope)
+    for share in (LOW_FRAC, *LIFT_FRACS, 1.0):
+        more = np.maximum(more, gap(share * line.most) - slope * share * line.most)
+    several = tokens > 1
+    return replace(
+        line,
+        overhead=np.where(several, line.overhead + more, line.overhead),
+        sequence=np.where(several, slope, line.sequence),
+    )
+
+
 def _token_s(serving: Serving, lengths: Lengths, budget: Array, most: Array) -> Array:
     """Cost per batched token: the slope between a half and a full budget of prefill."""
     half, full = (_step(serving, lengths, share * budget, most / 2).base for share in (0.5, 1.0))
     return np.asarray(np.maximum((full - half) / (0.5 * budget), 0.0))
 
 
-def _prefill_step_s(serving: Serving, lengths: Lengths, budget: Array, line: _Line) -> Array:
+def _prefill_step_s(
+    serving: Serving, lengths: Lengths, budget: Array, line: _Line, tokens: Array
+) -> Array:
     """Extra of a step that carries prefill: the largest that the other terms leave open."""
     extra, decode = np.zeros_like(line.token), LOW_FRAC * line.most
+    decoded = tokens * decode
     for prefill in (share * budget for share in CHUNK_FRACS):
-        work = np.maximum(line.weights, line.token * (prefill + decode))
+        work = np.maximum(line.weights, line.token * (prefill + decoded))
         known = line.overhead + line.sequence * decode + work
-        extra = np.maximum(extra, _step(serving, lengths, prefill, decode).base - known)
+        extra = np.maximum(extra, _step(serving, lengths, prefill, decoded).base - known)
     return extra
 
 
@@ -157,6 +185,7 @@ def reduce_to_replica(
     kv_tokens: Numbers,
     budget_tokens: Numbers = 8192.0,
     sequences_max: Numbers = 256.0,
+    decode_tokens: Numbers = 1.0,
 ) -> Replica:
     """Replica of each candidate for one class of mean lengths.
 
@@ -168,6 +197,7 @@ def reduce_to_replica(
     budget_tokens : most tokens of one step; 8192 with chunked prefill, the larger of that and
         the 99th percentile prompt without.
     sequences_max : most sequences that the engine runs (its own limit).
+    decode_tokens : tokens that a decoding sequence computes in a step: 1, or 1 and those drafted.
 
     Returns
     -------
@@ -176,8 +206,11 @@ def reduce_to_replica(
     held = np.asarray(kv_tokens, float) / lengths.held_tokens
     most = np.minimum(np.asarray(sequences_max, float), held)
     budget = np.asarray(budget_tokens, float) * serving.layout.attention_groups
+    tokens = np.asarray(decode_tokens, float)
     line = _line(serving, lengths, budget, np.maximum(most, 1.0))
-    prefill_step = _prefill_step_s(serving, lengths, budget, line)
+    if np.any(tokens > 1):
+        line = _verifying(serving, lengths, line, tokens)
+    prefill_step = _prefill_step_s(serving, lengths, budget, line, tokens)
     kv_token_s, prefill_context_s = _context_costs(serving, lengths)
     zeros = np.zeros(np.broadcast_shapes(prefill_step.shape, most.shape))
     return Replica(
@@ -191,4 +224,5 @@ def reduce_to_replica(
         budget_tokens=budget + zeros,
         sequences_max=np.floor(most) + zeros,
         kv_tokens=np.asarray(kv_tokens, float) + zeros,
+        decode_tokens=tokens + zeros,
     )

@@ -3,13 +3,16 @@
 One engine iteration with P prefill tokens, D decoding sequences that together hold KV cached
 tokens, and PC = sum over prefill chunks of chunk tokens x mean context they attend to, takes
 
-    t = overhead + [P > 0] prefill_step + max(weights, token (P + D)) + sequence D
+    t = overhead + [P > 0] prefill_step + max(weights, token (P + q D)) + sequence D
         + kv_token KV + prefill_context PC                                                   [s]
+
+A decoding sequence computes q tokens in a step and gains E of them: both 1, unless the step
+verifies drafted tokens (see `speculative`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +44,15 @@ class Replica:
     """Most sequences in flight."""
     kv_tokens: Array
     """Tokens that the replica's KV cache holds."""
+    decode_tokens: Array = field(default_factory=lambda: np.ones(1))
+    """q: tokens that a decoding sequence computes in a step."""
+    decode_gain: Array = field(default_factory=lambda: np.ones(1))
+    """E: tokens that its answer gains by it, in the mean."""
+
+    def __post_init__(self) -> None:
+        for name in ("decode_tokens", "decode_gain"):
+            whole = np.broadcast_to(getattr(self, name), self.overhead_s.shape)
+            object.__setattr__(self, name, np.array(whole, float))
 
 
 TIMES = (
@@ -81,7 +93,8 @@ def step_s(
     """
     prefill = np.asarray(prefill_tokens, float)
     decode = np.asarray(decode_sequences, float)
-    work_s = np.maximum(replica.weights_s, replica.token_s * (prefill + decode))
+    tokens = prefill + replica.decode_tokens * decode
+    work_s = np.maximum(replica.weights_s, replica.token_s * tokens)
     step = replica.overhead_s + np.where(prefill > 0, replica.prefill_step_s, 0.0) + work_s
     attention_s = replica.kv_token_s * kv_tokens + replica.prefill_context_s * prefill_context
     return np.asarray(step + replica.sequence_s * decode + attention_s, float)

@@ -83,7 +83,8 @@ def work_s(replica: Replica, tokens: Array) -> Array:
 def decode_step_s(replica: Replica, *, sequences: Array, kv_tokens: Array) -> Array:
     """Step that carries decode only [s]."""
     rest = replica.sequence_s * sequences + replica.kv_token_s * kv_tokens
-    return np.asarray(replica.overhead_s + work_s(replica, sequences) + rest, float)
+    work = work_s(replica, replica.decode_tokens * sequences)
+    return np.asarray(replica.overhead_s + work + rest, float)
 
 
 def full_step_s(replica: Replica, *, sequences: Array, kv_tokens: Array) -> Array:
@@ -99,7 +100,7 @@ def rate_ceiling(replica: Replica, lengths: Lengths) -> Array:
     A step that serves a prompts also decodes a (O-1) sequences; the token budget, the sequence
     limit and the cache each bound a, and a / (least time of such a step) grows with a.
     """
-    tokens = lengths.computed + lengths.decode_steps
+    tokens = lengths.computed + replica.decode_tokens * lengths.decode_steps
     bounds = [replica.budget_tokens / tokens]
     if lengths.decode_steps > 0:
         bounds.append(replica.sequences_max / lengths.decode_steps)
@@ -182,7 +183,7 @@ def _mix(replica: Replica, lengths: Lengths, arrivals: Arrivals, rate: Array, st
     )
     busy = np.maximum(-np.expm1(-(decode + rate * alone_s)), TINY)
     decode, kv, prompts = decode / busy, kv / busy, rate * step / busy
-    room = np.maximum(replica.budget_tokens - decode, 1.0)
+    room = np.maximum(replica.budget_tokens - replica.decode_tokens * decode, 1.0)
     batch = batch_mean(rate * step, arrivals.scv)
     filled = np.minimum(prompts * lengths.computed / room, 1.0)
     chunks = lengths.extra_chunks(room) + (batch - 1.0) * lengths.computed / room
@@ -221,7 +222,8 @@ def _prefill_frac(
     """
     plain_s = decode_step_s(replica, sequences=decode, kv_tokens=kv)
     quiet = np.exp(-clusters_rps * plain_s)
-    slack_s = np.maximum(replica.weights_s - replica.token_s * decode, 0.0)
+    decoded = replica.token_s * replica.decode_tokens * decode
+    slack_s = np.maximum(replica.weights_s - decoded, 0.0)
     carrying = 1.0 - (1.0 - full) * np.exp(-clusters)
     for _ in range(3):
         tokens = np.minimum(rest / np.maximum(carrying - full, TINY), room)
@@ -233,10 +235,11 @@ def _prefill_frac(
 
 def _step_time(replica: Replica, lengths: Lengths, mix: _Mix) -> Array:
     """Mean over step types of the step-time equation [s]."""
-    plain = (1.0 - mix.prefill_frac) * work_s(replica, mix.decode)
+    decoded = replica.decode_tokens * mix.decode
+    plain = (1.0 - mix.prefill_frac) * work_s(replica, decoded)
     full = mix.full_frac * work_s(replica, replica.budget_tokens)
     partial_frac = mix.prefill_frac - mix.full_frac
-    partial = partial_frac * work_s(replica, mix.decode + mix.partial_tokens)
+    partial = partial_frac * work_s(replica, decoded + mix.partial_tokens)
     every = replica.overhead_s + replica.sequence_s * mix.decode + replica.kv_token_s * mix.kv
     prefill = (
         mix.prefill_frac * replica.prefill_step_s

@@ -128,6 +128,8 @@ CANDIDATE_COLUMNS: Mapping[str, tuple[str, str]] = {
     "req/s": ("lambda_star_rps", "{:,.2f}"),
     "tok/s/GPU": ("output_tokens_per_s_per_gpu", "{:,.0f}"),
     "limit": ("binding", ""),
+    "KV wait": ("kv_wait_frac", "{:.1%}"),
+    "preempted": ("preempted_frac", "{:.2%}"),
     "weights GB": ("weights_gb", "{:,.1f}"),
     "KV GB": ("kv_gb", "{:,.1f}"),
     "KV tokens": ("kv_tokens", "{:,.0f}"),
@@ -141,7 +143,7 @@ CANDIDATE_COLUMNS: Mapping[str, tuple[str, str]] = {
 """Column, field (or what `_value` makes of several) and format; blank format: text."""
 FEASIBLE_COLUMNS = (
     "class", "accelerator", "formats", "engine", "layout", "USD/Mtok", "req/s", "tok/s/GPU",
-    "rate band", "known", "limit",
+    "rate band", "known", "limit", "KV wait",
 )  # fmt: skip
 REFUSED_COLUMNS = ("class", "accelerator", "formats", "engine", "layout", "why not")
 

@@ -31,7 +31,8 @@ ARGUMENTS = {
             "vllm/engine/arg_utils.py of vLLM at 002760e4 (as kept by "
             "github.com/local-inference-lab/vllm) and vllm/config/cache.py of "
             "github.com/vllm-project/vllm at 002f10e0; all but those of several nodes also at "
-            "https://docs.vllm.ai/en/latest/serving/engine_args.html"
+            "https://docs.vllm.ai/en/latest/serving/engine_args.html; drafts: "
+            "https://docs.vllm.ai/en/latest/features/speculative_decoding/eagle/"
         ),
         flags=frozenset({
             "--dtype", "--quantization", "--max-model-len", "--tensor-parallel-size",
@@ -39,27 +40,32 @@ ARGUMENTS = {
             "--gpu-memory-utilization", "--kv-cache-dtype", "--enable-prefix-caching",
             "--max-num-batched-tokens", "--max-num-seqs", "--enable-chunked-prefill",
             "--no-enable-chunked-prefill", "--nnodes", "--node-rank", "--master-addr",
+            "--speculative-config",
         }),
     ),
     "sglang": Documented(
         version="0.5.23",
         source=(
             "sglang/srt/arg_groups/fields of PyPI sglang==0.5.23; "
-            "https://docs.sglang.io/advanced_features/server_arguments.html"
+            "https://docs.sglang.io/advanced_features/server_arguments.html; drafts: "
+            "https://docs.sglang.io/docs/advanced_features/speculative_decoding"
         ),
         flags=frozenset({
             "--model-path", "--dtype", "--quantization", "--context-length", "--tp-size",
             "--pp-size", "--attn-dp-size", "--ep-size", "--mem-fraction-static",
             "--kv-cache-dtype", "--max-running-requests", "--chunked-prefill-size",
             "--max-prefill-tokens", "--enable-mixed-chunk", "--nnodes", "--node-rank",
-            "--dist-init-addr",
+            "--dist-init-addr", "--speculative-algorithm", "--speculative-draft-model-path",
+            "--speculative-num-steps", "--speculative-eagle-topk",
+            "--speculative-num-draft-tokens",
         }),
     ),
     "tensorrt-llm": Documented(
         version="commit 00209af1 of 2026",
         source=(
             "tensorrt_llm/commands/serve.py of github.com/NVIDIA/TensorRT-LLM at 00209af1; "
-            "https://nvidia.github.io/TensorRT-LLM/llm-api/reference/TorchLlmArgs.html"
+            "https://nvidia.github.io/TensorRT-LLM/llm-api/reference/TorchLlmArgs.html; drafts: "
+            "docs/source/features/speculative-decoding.md at 04c8822c"
         ),
         flags=frozenset({
             "--backend", "--tp_size", "--pp_size", "--ep_size", "--max_batch_size",
@@ -68,7 +74,8 @@ ARGUMENTS = {
         }),
         keys=frozenset({
             "enable_attention_dp", "kv_cache_config.dtype", "kv_cache_config.enable_block_reuse",
-            "kv_cache_config.free_gpu_memory_fraction",
+            "kv_cache_config.free_gpu_memory_fraction", "speculative_config.decoding_type",
+            "speculative_config.max_draft_len", "speculative_config.speculative_model",
         }),
     ),
 }  # fmt: skip

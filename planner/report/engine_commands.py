@@ -8,6 +8,7 @@ memory as a share of the whole, TensorRT-LLM the cache as a share of what weight
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import shlex
@@ -22,7 +23,7 @@ from planner.errors import ScenarioError
 from planner.files.problems import meant
 from planner.report.engine_arguments import ARGUMENTS
 from planner.result import CandidateRow, Plan
-from planner.schema.catalog import Catalog, Model
+from planner.schema.catalog import Catalog, Model, Speculator
 
 Flags = dict[str, str | None]
 """Argument to its value; None for one that takes none."""
@@ -71,6 +72,8 @@ class _Replica:
     nodes: int
     usable_frac: float
     """Share of an accelerator's memory that the engine may take."""
+    draft: Speculator | None = None
+    """What proposes tokens; None without speculative decoding."""
 
     @property
     def context(self) -> int:
@@ -87,7 +90,12 @@ class _Replica:
     def step_tokens(self) -> int:
         """Most tokens of a step on one attention rank; a whole prompt where none is cut."""
         budget = int(BUDGET_TOKENS)
-        return budget if self.row.mode == "chunked" else max(budget, self.context)
+        return budget if self.chunked else max(budget, self.context)
+
+    @property
+    def chunked(self) -> bool:
+        """Whether prompts are cut to share steps with decode."""
+        return self.row.mode in ("chunked", "speculative")
 
 
 def commands(plan: Plan, catalog: Catalog) -> list[Command]:
@@ -125,6 +133,8 @@ def _problems(row: CandidateRow, catalog: Catalog) -> Iterator[str]:
             f"the engine is not stated or not known ({row.engine}): known are "
             f"{', '.join(ARGUMENTS)} (serving_table rows may name one)"
         )
+    elif row.mode == "static":
+        yield "static batches are collected in front of the engine: no argument of it does that"
     elif row.kv_dtype not in (*KV_WORDS[row.engine], "-"):
         yield f"{row.engine} has no {row.kv_dtype} KV cache"
     if row.model not in catalog.models:
@@ -132,14 +142,17 @@ def _problems(row: CandidateRow, catalog: Catalog) -> Iterator[str]:
     if row.accelerator not in catalog.accelerators:
         known = meant(row.accelerator, catalog.accelerators)
         yield f"accelerator {row.accelerator} is not in the catalog: {known}"
+    if row.draft and row.draft not in catalog.speculators:
+        yield f"draft {row.draft} is not in the catalog: {meant(row.draft, catalog.speculators)}"
 
 
 def _command(row: CandidateRow, catalog: Catalog, replicas: Mapping[str, list[float]]) -> Command:
     accelerator, model = catalog.accelerators[row.accelerator], catalog.models[row.model]
     reach = max(accelerator.gpus_per_node, 1)
     replica = _Replica(
-        row, model, -(-row.gpus // reach), float(catalog.calibration["memory_usable_frac"].value)
-    )
+        row, model, -(-row.gpus // reach), float(catalog.calibration["memory_usable_frac"].value),
+        catalog.speculators[row.draft] if row.draft else None,
+    )  # fmt: skip
     program, flags, options = _ENGINES[row.engine](replica)
     known = ARGUMENTS[row.engine]
     assert set(flags) <= known.flags, set(flags) - known.flags
@@ -175,6 +188,13 @@ def _notes(replica: _Replica, accelerator: str) -> Iterator[str]:
         yield f"set MODEL to a checkpoint of {repository} in {form}"
     if row.quantization == "-":
         yield "the measured rate does not state a weight format: the released weights are served"
+    if replica.draft is not None:
+        yield (
+            f"{replica.draft.title} drafts {replica.draft.drafted_tokens} tokens a step; planned "
+            f"with {replica.draft.acceptance_frac:.0%} of them accepted: measure yours"
+        )
+    if replica.draft is not None and row.engine == "sglang":
+        yield "SGLang does not mix chunks of prompts with decode beside a draft; the plan does"
     if row.kv_gb is None:
         yield "the rate was measured: memory and step limits are left to the engine"
     if replica.nodes > 1 and row.engine == "tensorrt-llm":
@@ -215,7 +235,12 @@ def _vllm(replica: _Replica) -> tuple[tuple[str, ...], Flags, dict[str, Any]]:
                   "--master-addr": "$HEAD_ADDRESS"}  # fmt: skip
     if row.kv_dtype != "-":
         flags["--kv-cache-dtype"] = KV_WORDS["vllm"][row.kv_dtype]
-    cut = "--enable-chunked-prefill" if row.mode == "chunked" else "--no-enable-chunked-prefill"
+    if replica.draft is not None:
+        draft: dict[str, Any] = {"method": replica.draft.method}
+        draft |= {"model": replica.draft.hf_repo} if replica.draft.hf_repo else {}
+        draft["num_speculative_tokens"] = replica.draft.drafted_tokens
+        flags["--speculative-config"] = json.dumps(draft)
+    cut = "--enable-chunked-prefill" if replica.chunked else "--no-enable-chunked-prefill"
     return ("vllm", "serve", "$MODEL"), flags | _limits(replica, {
         "--gpu-memory-utilization": _hundredths(replica.usable_frac),
         "--max-model-len": str(replica.context),
@@ -244,13 +269,28 @@ def _sglang(replica: _Replica) -> tuple[tuple[str, ...], Flags, dict[str, Any]]:
         "--context-length": str(replica.context),
         "--max-running-requests": str(int(SEQUENCES_MAX)),
     }
-    if row.mode == "chunked":
+    if replica.draft is not None:
+        flags |= _sglang_draft(replica.draft)
+    if replica.chunked:
         tokens = replica.step_tokens() * row.dp
-        limits |= {"--chunked-prefill-size": str(tokens), "--enable-mixed-chunk": None}
+        limits["--chunked-prefill-size"] = str(tokens)
+        # SGLang switches mixed chunks off beside a draft.
+        limits |= {} if replica.draft else {"--enable-mixed-chunk": None}
     else:
         tokens = replica.step_tokens()
         limits |= {"--chunked-prefill-size": "-1", "--max-prefill-tokens": str(tokens)}
     return ("python", "-m", "sglang.launch_server"), flags | _limits(replica, limits), {}
+
+
+def _sglang_draft(draft: Speculator) -> Flags:
+    """A chain of drafts; the model's own layer goes by the name of EAGLE."""
+    flags: Flags = {"--speculative-algorithm": "EAGLE3" if draft.method == "eagle3" else "EAGLE"}
+    flags |= {"--speculative-draft-model-path": draft.hf_repo} if draft.hf_repo else {}
+    return flags | {
+        "--speculative-num-steps": str(draft.drafted_tokens),
+        "--speculative-eagle-topk": "1",
+        "--speculative-num-draft-tokens": str(draft.drafted_tokens + 1),
+    }
 
 
 def _tensorrt_llm(replica: _Replica) -> tuple[tuple[str, ...], Flags, dict[str, Any]]:
@@ -265,7 +305,7 @@ def _tensorrt_llm(replica: _Replica) -> tuple[tuple[str, ...], Flags, dict[str, 
         "--max_num_tokens": str(replica.step_tokens()),
         "--max_seq_len": str(replica.context),
     }
-    limits |= {"--enable_chunked_prefill": None} if row.mode == "chunked" else {}
+    limits |= {"--enable_chunked_prefill": None} if replica.chunked else {}
     options: dict[str, Any] = {"kv_cache_config.enable_block_reuse": True}
     if row.kv_dtype != "-":
         options["kv_cache_config.dtype"] = KV_WORDS["tensorrt-llm"][row.kv_dtype]
@@ -275,6 +315,12 @@ def _tensorrt_llm(replica: _Replica) -> tuple[tuple[str, ...], Flags, dict[str, 
         options["kv_cache_config.free_gpu_memory_fraction"] = share
     if row.dp > 1:
         options["enable_attention_dp"] = True
+    if replica.draft is not None:
+        kind = "Eagle3" if replica.draft.method == "eagle3" else "MTP"
+        options["speculative_config.decoding_type"] = kind
+        options["speculative_config.max_draft_len"] = replica.draft.drafted_tokens
+        if replica.draft.hf_repo:
+            options["speculative_config.speculative_model"] = replica.draft.hf_repo
     flags |= _limits(replica, limits)
     flags["--extra_llm_api_options"] = "$OPTIONS"
     return ("trtllm-serve", "$MODEL"), flags, options

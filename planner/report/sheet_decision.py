@@ -13,6 +13,7 @@ from planner.report.charts import Band, lines, place
 from planner.report.checks import Parts
 from planner.report.ledger_view import AFTER, CAPEX, View
 from planner.report.page import Book, Page
+from planner.report.reuse_words import reuse_words
 from planner.report.sheet_annual import FIRST as ANNUAL_FIRST
 from planner.report.sheet_annual import TOTAL as ANNUAL_TOTAL
 from planner.report.sheet_annual import AnnualSheet, cost_chart
@@ -96,6 +97,7 @@ def write_decision(book: Book, parts: Parts, checks: ChecksSheet) -> None:
     row = decision_parts.breaks(writer, parts, row)
     row = _fleet(writer, fleet, row + 1)
     row = _band(writer, row + 1)
+    row = _reuse(writer, row + 1)
     row = _charts(writer, parts, row + 1)
     row = _known(writer, row)
     decision_parts.approval(writer, row + 1)
@@ -241,6 +243,18 @@ def _band(writer: _Decision, row: int) -> int:
     writer.page.band(row + 1, LABEL, writer.last, "head")
     row = band_costs.write_band_costs(writer.page, costs, scale, row + 1)
     writer.text(row, band_costs.words(costs, scale), "note")
+    return row + 1
+
+
+def _reuse(writer: _Decision, row: int) -> int:
+    """What prefix caching and cache-aware routing save, where a class has prefix hits."""
+    sentences = reuse_words(writer.plan, writer.annual.scale)
+    if not sentences:
+        return row - 1
+    writer.section(row, "What reuse of prompts is worth")
+    for sentence in sentences:
+        row += 1
+        writer.text(row, sentence, "note")
     return row + 1
 
 

@@ -12,6 +12,7 @@ from planner.report.charts import Band, bars, place
 from planner.report.ledger_view import View
 from planner.report.option_figures import OptionFigures
 from planner.report.page import Book, Page
+from planner.report.reuse_words import reuse_words
 from planner.report.sheet_annual import AnnualSheet
 from planner.report.sheet_costs import YEAR_ROW, CostsSheet
 from planner.report.sheet_scenarios import ScenariosSheet
@@ -78,6 +79,9 @@ def write_options(
     sheet = OptionsSheet(page.sheet.title, rows)
     row = max(rows.values()) + 1
     page.put(row, LABEL, _FOOT, "note")
+    for sentence in reuse_words(plan, annual.scale):
+        row += 1
+        page.put(row, LABEL, sentence, "note")
     row = _words(page, plan, row + 2, widths)
     chart = options_chart(plan, sheet, scenarios, annual)
     place(page, chart, row + 1, left=0, width=sum(widths) - 1, height=20)

@@ -37,6 +37,8 @@ CANDIDATE_COLUMNS: tuple[tuple[str, str, float, str], ...] = (
     ("Slope at the slow end of the band", "rate_low_rps", 12, CENTS),
     ("Slope at the fast end of the band", "rate_high_rps", 12, CENTS),
     ("Limited by", "binding", 15, TEXT),
+    ("Requests that wait for cache", "kv_wait_frac", 11, PERCENT),
+    ("Requests pre-empted, simulated", "preempted_frac", 11, PERCENT),
     ("Output tokens/s a GPU", "output_tokens_per_s_per_gpu", 13, TENTHS),
     ("Quality kept", "recovery_frac", 9, PERCENT),
     ("Weights, GB a GPU", "weights_gb", 11, TENTHS),

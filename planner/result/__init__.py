@@ -23,6 +23,7 @@ from planner.result.plan import (
     TrailStep,
 )
 from planner.result.record import Record
+from planner.result.reuse import ReuseValue
 from planner.result.verification import (
     Attained,
     Incident,
@@ -59,6 +60,7 @@ __all__ = [
     "Repair",
     "RepairRound",
     "ReplayedTrace",
+    "ReuseValue",
     "SizingTrail",
     "SourceRow",
     "TestedPool",

@@ -14,6 +14,7 @@ from planner.result.bands import BandCosts
 from planner.result.fleet import ApiRow, FleetRow
 from planner.result.options import OptionRow
 from planner.result.record import Record
+from planner.result.reuse import ReuseValue
 from planner.result.verification import Verification
 
 PLAN_VERSION = 1
@@ -76,6 +77,8 @@ class CandidateRow(Record):
     dp: int = 1
     """Attention data parallel degree inside the replica."""
     mode: str
+    draft: str = ""
+    """Catalog name of the draft that proposes tokens; blank without speculative decoding."""
     gpus: int
     """Accelerators a replica."""
     feasible: bool
@@ -126,6 +129,12 @@ class CandidateRow(Record):
     """What limits it: ttft, tpot, kv_cache, stability, utilization_cap."""
     simulated: bool = False
     """Rates come from simulation, not from the formulas."""
+    kv_wait_frac: float | None = None
+    """Probability that a request finds the KV cache full at the planned rate, and waits for room;
+    of the sequence slots where these are scarcer. By formula."""
+    preempted_frac: float | None = None
+    """Share of requests whose cache was taken back before they ended, in simulation at the planned
+    rate; blank where the candidate was not simulated."""
     output_tokens_per_s_per_gpu: float | None = None
     """At lambda* in a large pool."""
     usd_per_mtoken: float | None = None
@@ -323,6 +332,9 @@ class Plan(Record):
     """What simulation says of the promises; None where it was not asked."""
     band_costs: BandCosts | None = None
     """What the performance model's error costs, where options were asked for."""
+    reuse_values: list[ReuseValue] = Field(default_factory=list)
+    """What prefix caching and cache-aware routing save, where options were asked for and a class
+    has prefix hits."""
     options: list[OptionRow] = Field(default_factory=list)
     """The plan first, then what it is compared with; empty where nothing was compared."""
 

@@ -340,6 +340,31 @@ class Correction(Sourced):
     """Measured operating points behind it."""
 
 
+class Speculator(Sourced):
+    """A draft for speculative decoding of one model, and how often its tokens are accepted."""
+
+    title: str
+    """Name in reports."""
+    model: str
+    """Catalog name of the model whose tokens it drafts."""
+    method: Literal["eagle3", "mtp"]
+    """eagle3: a head of its own; mtp: a layer that came with the model's weights."""
+    hf_repo: str = ""
+    """Repository of the head; blank where the model's own weights hold it."""
+    drafted_tokens: Annotated[int, Field(ge=1, le=16)]
+    """Tokens drafted in a row before a step of the model verifies them."""
+    acceptance_frac: Annotated[float, Field(ge=0, lt=1)]
+    """Chance that a drafted token is accepted where those before it were."""
+    params_b: Positive
+    """Billion parameters that it adds in memory."""
+    params_read_b: Positive
+    """Billion parameters that it reads to draft a token."""
+    bytes_per_param: Positive
+    """Of its weights."""
+    engines: tuple[str, ...]
+    """Serving engines that run it."""
+
+
 class Catalog(Frozen):
     """All rows, by name."""
 
@@ -361,6 +386,8 @@ class Catalog(Frozen):
     """assumptions.yaml"""
     calibration: dict[Name, Calibration]
     """calibration/*.yaml"""
+    speculators: dict[Name, Speculator] = Field(default_factory=dict)
+    """speculators.yaml"""
     corrections: dict[Name, Correction] = Field(default_factory=dict)
     """corrections.yaml, of an overlay: one's own measurements"""
 
@@ -376,5 +403,6 @@ def correction_name(accelerator: str, model: str, engine: str) -> str:
 
 __all__ = [
     "Accelerator", "ApiPrice", "Assumption", "Calibration", "Catalog", "Correction", "Engine",
-    "Facility", "Frac", "Model", "Price", "Quantization", "RecoveryPoint", "correction_name",
+    "Facility", "Frac", "Model", "Price", "Quantization", "RecoveryPoint", "Speculator",
+    "correction_name",
 ]  # fmt: skip

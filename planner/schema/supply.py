@@ -76,8 +76,10 @@ class Supply(Frozen):
     """Weight formats, or all that the accelerator runs and the quality floor admits."""
     kv_dtypes: tuple[Literal["bf16", "fp8", "int8"], ...] = ("bf16", "fp8")
     """Formats of the KV cache."""
-    modes: tuple[Literal["continuous", "chunked"], ...] = ("chunked",)
-    """Batching modes: continuous (prefill runs alone) or chunked (mixed with decode)."""
+    modes: tuple[Literal["static", "continuous", "chunked", "speculative"], ...] = ("chunked",)
+    """Batching modes: static (a batch is collected and answered together), continuous (whole
+    prompts), chunked (prompts cut, mixed with decode), speculative (chunked, and a draft of the
+    catalog's speculators.yaml proposes tokens)."""
     tp_max: Annotated[int, Field(ge=1, le=72)] = 16
     """Largest tensor-parallel degree."""
     pp_max: Annotated[int, Field(ge=1, le=8)] = 2

@@ -1,10 +1,11 @@
 """One replica, step by step: decode first, then chunks of prompts in order of arrival.
 
-A step computes one token of every sequence that decodes, then prompt tokens up to its budget:
-the rest of a prompt begun earlier, then prompts that wait. A prompt's cache is reserved whole
-when it is admitted. Where decode finds no room, the newest sequence gives its cache back and is
-computed again later; nothing is admitted in such a step. Steps that only decode are taken
-together up to the next end of a sequence: their times form an arithmetic series.
+A step computes one token of every sequence that decodes (or verifies several drafted ones, of
+which a mean number is kept), then prompt tokens up to its budget: the rest of a prompt begun
+earlier, then prompts that wait. A prompt's cache is reserved whole when it is admitted. Where
+decode finds no room, the newest sequence gives its cache back and is computed again later;
+nothing is admitted in such a step. Steps that only decode are taken together up to the next end
+of a sequence: their times form an arithmetic series.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ def _make_room(world: Any, numbers: Any, j: int) -> bool:
     """Evict the newest until every sequence that decodes has room for one more token."""
     one = world.replicas[j]
     evicted = False
-    while one.decoding > 0 and one.held + one.decoding > numbers.kv_tokens:
-        slot = evict(world, j)
+    while one.decoding > 0 and one.held + numbers.decode_gain * one.decoding > numbers.kv_tokens:
+        slot = evict(world, numbers, j)
         request = world.requests[slot]
         request.after = one.first
         one.first = slot
@@ -74,7 +75,7 @@ def _make_room(world: Any, numbers: Any, j: int) -> bool:
 
 
 @compiled
-def evict(world: Any, j: int) -> int:
+def evict(world: Any, numbers: Any, j: int) -> int:
     """Take the cache of the newest running sequence; it must be computed again."""
     one = world.replicas[j]
     slot: int = one.newest
@@ -84,12 +85,13 @@ def evict(world: Any, j: int) -> int:
         one.pending -= request.base - request.done
         one.partial = NONE
     else:
-        tokens = request.base + one.step - request.began
+        gained = (one.step - request.began) * numbers.decode_gain
+        tokens = request.base + gained
         heap.remove(world.requests, world.heaps[j], one.decoding, request.place)
         one.decoding -= 1
         one.held -= tokens
         one.read -= tokens
-        request.made = request.answer - (request.ends - one.step)
+        request.made = min(request.made + int(gained), request.answer - 1)
         request.base = request.prompt + request.made
     _unlink(world, j, slot)
     return slot
@@ -114,7 +116,8 @@ def _admissible(world: Any, numbers: Any, j: int) -> bool:
     one = world.replicas[j]
     if one.queued == 0 or one.running >= numbers.sequences_max:
         return False
-    need: int = one.held + one.decoding + world.requests[one.first].base
+    grown = numbers.decode_gain * one.decoding
+    need: float = one.held + grown + world.requests[one.first].base
     return bool(need <= numbers.kv_tokens)
 
 
@@ -143,7 +146,8 @@ def _admit(world: Any, j: int) -> int:
 def _mixed_step(world: Any, numbers: Any, j: int, may_admit: bool) -> None:
     """One step that computes prompt tokens beside the decoding sequences."""
     one = world.replicas[j]
-    left = numbers.budget - one.decoding
+    decoded = numbers.decode_tokens * one.decoding
+    left = numbers.budget - decoded
     tokens, context, finished = 0, 0.0, 0
     while left > 0:
         slot = one.partial
@@ -163,13 +167,13 @@ def _mixed_step(world: Any, numbers: Any, j: int, may_admit: bool) -> None:
             world.ready[finished] = slot
             finished += 1
     fixed = numbers.overhead_s + (numbers.prefill_step_s if tokens > 0 else 0.0)
-    work = max(numbers.weights_s, numbers.token_s * (tokens + one.decoding))
+    work = max(numbers.weights_s, numbers.token_s * (tokens + decoded))
     extra = numbers.kv_token_s * one.read + numbers.prefill_context_s * context
     one.pending -= tokens
-    _take(one, 1, fixed + work + extra + numbers.sequence_s * one.decoding, tokens)
-    _end_sequences(world, j)
+    _take(one, numbers, 1, fixed + work + extra + numbers.sequence_s * one.decoding, tokens)
+    _end_sequences(world, numbers, j)
     for i in range(finished):
-        _first_token(world, j, world.ready[i])
+        _first_token(world, numbers, j, world.ready[i])
 
 
 @compiled
@@ -178,15 +182,17 @@ def _decode_steps(world: Any, numbers: Any, j: int, until: float) -> None:
     one = world.replicas[j]
     sequences = one.decoding
     steps = world.requests[world.heaps[j, 0]].ends - one.step
-    steps = min(steps, (numbers.kv_tokens - one.held) // sequences)
-    fixed = numbers.overhead_s + max(numbers.weights_s, numbers.token_s * sequences)
+    grown = numbers.decode_gain * sequences
+    steps = min(steps, int((numbers.kv_tokens - one.held) // grown))
+    tokens = numbers.decode_tokens * sequences
+    fixed = numbers.overhead_s + max(numbers.weights_s, numbers.token_s * tokens)
     first = fixed + numbers.sequence_s * sequences + numbers.kv_token_s * one.read
-    growth = numbers.kv_token_s * sequences
+    growth = numbers.kv_token_s * grown
     gap = until - one.now
     if _series(first, growth, steps) > gap:
         steps = _steps_to(first, growth, gap)
-    _take(one, steps, _series(first, growth, steps), 0)
-    _end_sequences(world, j)
+    _take(one, numbers, steps, _series(first, growth, steps), 0)
+    _end_sequences(world, numbers, j)
 
 
 @compiled
@@ -209,9 +215,9 @@ def _steps_to(first: float, growth: float, gap: float) -> int:
 
 
 @compiled
-def _take(one: Any, steps: int, seconds: float, tokens: int) -> None:
-    """Let time pass: every decoding sequence grows by one token a step."""
-    grown = steps * one.decoding
+def _take(one: Any, numbers: Any, steps: int, seconds: float, tokens: int) -> None:
+    """Let time pass: every decoding sequence grows by the gain of each step."""
+    grown = steps * (numbers.decode_gain * one.decoding)
     one.now += seconds
     one.step += steps
     one.steps += steps
@@ -225,7 +231,7 @@ def _take(one: Any, steps: int, seconds: float, tokens: int) -> None:
 
 
 @compiled
-def _end_sequences(world: Any, j: int) -> None:
+def _end_sequences(world: Any, numbers: Any, j: int) -> None:
     """Release the sequences that end with this step."""
     one = world.replicas[j]
     while one.decoding > 0 and world.requests[world.heaps[j, 0]].ends == one.step:
@@ -233,7 +239,7 @@ def _end_sequences(world: Any, j: int) -> None:
         request = world.requests[slot]
         heap.remove(world.requests, world.heaps[j], one.decoding, 0)
         one.decoding -= 1
-        tokens = request.base + one.step - request.began
+        tokens = request.base + (one.step - request.began) * numbers.decode_gain
         one.held -= tokens
         one.read -= tokens
         _count_answer(world, one, request)
@@ -241,7 +247,7 @@ def _end_sequences(world: Any, j: int) -> None:
 
 
 @compiled
-def _first_token(world: Any, j: int, slot: int) -> None:
+def _first_token(world: Any, numbers: Any, j: int, slot: int) -> None:
     """A prompt is computed: its next token exists, and decode begins with the next step."""
     one, request = world.replicas[j], world.requests[slot]
     if request.made == 0:
@@ -255,7 +261,7 @@ def _first_token(world: Any, j: int, slot: int) -> None:
         _release(world, j, slot)
         return
     request.began = one.step
-    request.ends = one.step + request.answer - request.made
+    request.ends = one.step + math.ceil((request.answer - request.made) / numbers.decode_gain)
     heap.push(world.requests, world.heaps[j], one.decoding, slot)
     one.decoding += 1
     one.read += request.base

@@ -149,7 +149,7 @@ def _fail(world: Any, numbers: Any, outage: Any) -> None:
     one = world.replicas[j]
     one.up_again = outage[2]
     while one.running > 0:
-        slot = evict(world, j)
+        slot = evict(world, numbers, j)
         enqueue(world, _least_pending(world, now, 0.0), slot)
     slot = one.first
     left = one.queued

@@ -2,12 +2,14 @@
 
 Requests live in numbered slots. A slot is queued at a replica (linked by `after`), then running
 (linked in order of admission by `earlier` and `later`); a running one that decodes is in the
-replica's heap, ordered by the step in which it ends. All sequences that decode gain one token a
-step, so a step costs the same whatever their number.
+replica's heap, ordered by the step in which it ends. All sequences that decode gain equally many
+tokens a step (one, or the mean where drafted tokens are verified), so a step costs the same
+whatever their number.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +23,8 @@ Records = NDArray[np.void]
 
 NONE = -1
 """No slot."""
+GAIN_PARTS = 64
+"""The gain of a decode step is rounded down to this part of a token."""
 
 REPLICA = np.dtype(
     [
@@ -30,8 +34,8 @@ REPLICA = np.dtype(
         ("decoding", np.int64),  # sequences
         ("running", np.int64),  # sequences that hold cache
         ("queued", np.int64),  # requests without cache
-        ("read", np.int64),  # tokens that a decode step reads
-        ("held", np.int64),  # tokens of the cache in use or reserved
+        ("read", np.float64),  # tokens that a decode step reads
+        ("held", np.float64),  # tokens of the cache in use or reserved
         ("pending", np.int64),  # prompt tokens to compute
         ("last_chunk", np.int64),  # prompt tokens of the step that ends at `now`
         ("first", np.int64),  # queue
@@ -41,7 +45,7 @@ REPLICA = np.dtype(
         ("busy_s", np.float64),
         ("held_s", np.float64),  # integral of `held`
         ("decoding_s", np.float64),  # integral of `decoding`
-        ("most_held", np.int64),
+        ("most_held", np.float64),
         ("preempted", np.int64),
         ("steps", np.int64),
     ]
@@ -81,6 +85,10 @@ class Numbers(NamedTuple):
     budget: int
     sequences_max: int
     kv_tokens: int
+    decode_tokens: int = 1
+    """That a decoding sequence computes in a step."""
+    decode_gain: float = 1.0
+    """Tokens that its answer gains by it: a multiple of 1/64, so that sums of it are exact."""
 
 
 def numbers_of(replica: Replica, candidate: int = 0) -> Numbers:
@@ -95,11 +103,16 @@ def numbers_of(replica: Replica, candidate: int = 0) -> Numbers:
     if not all(np.isfinite(value) for value in row.values()):
         raise ValueError(f"a replica's numbers must be finite, got {row}")
     budget = int(row.pop("budget_tokens"))
-    sequences = min(int(row.pop("sequences_max")), budget)
+    verified = int(row.pop("decode_tokens"))
+    gain = math.floor(row.pop("decode_gain") * GAIN_PARTS) / GAIN_PARTS
+    sequences = min(int(row.pop("sequences_max")), budget // verified)
     cache = int(row.pop("kv_tokens"))
     if min(budget, sequences, cache) < 1:
         raise ValueError(f"budget {budget}, sequences {sequences}, cache {cache}: nothing runs")
-    return Numbers(**row, budget=budget, sequences_max=sequences, kv_tokens=cache)
+    return Numbers(
+        **row, budget=budget, sequences_max=sequences, kv_tokens=cache, decode_tokens=verified,
+        decode_gain=gain,
+    )  # fmt: skip
 
 
 class World(NamedTuple):

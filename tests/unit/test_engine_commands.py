@@ -211,3 +211,41 @@ def test_command_writes_scripts_and_json(tmp_path):
     assert [one["engine"] for one in listed] == ["tensorrt-llm", "vllm"]
     assert listed[0]["options_yaml"].startswith("kv_cache_config:")
     assert runner.invoke(group, ["export", "engine", str(plan)]).stdout.count("exec ") == 2
+
+
+def test_drafts_are_named_to_each_engine(catalog):
+    drafted = {"mode": "speculative", "draft": "eagle3-llama-3.1-8b"}
+    head = catalog.speculators["eagle3-llama-3.1-8b"].hf_repo
+    vllm = one(catalog, **drafted)
+    assert json.loads(vllm.flags["--speculative-config"]) == {
+        "method": "eagle3", "model": head, "num_speculative_tokens": 3,
+    }  # fmt: skip
+    assert vllm.flags["--max-num-batched-tokens"] == "8192"
+    assert "--enable-chunked-prefill" in vllm.flags
+    assert "65% of them accepted" in " ".join(vllm.notes)
+    sglang = one(catalog, engine="sglang", **drafted).flags
+    assert sglang["--speculative-algorithm"] == "EAGLE3"
+    assert sglang["--speculative-draft-model-path"] == head
+    # A chain: three runs of the draft, each with its best token, and the sampled one verified too.
+    chain = (
+        "--speculative-num-steps",
+        "--speculative-eagle-topk",
+        "--speculative-num-draft-tokens",
+    )
+    assert [sglang[flag] for flag in chain] == ["3", "1", "4"]
+    assert "--enable-mixed-chunk" not in sglang
+    trt = yaml.safe_load(options_yaml(one(catalog, engine="tensorrt-llm", **drafted)))
+    assert trt["speculative_config"] == {
+        "decoding_type": "Eagle3", "max_draft_len": 3, "speculative_model": head,
+    }  # fmt: skip
+
+
+def test_a_layer_of_the_models_own_needs_no_repository(catalog):
+    own = {"mode": "speculative", "draft": "mtp-deepseek-v3", "model": "deepseek-v3", "tp": 8}
+    vllm = json.loads(one(catalog, **own).flags["--speculative-config"])
+    assert vllm == {"method": "mtp", "num_speculative_tokens": 1}
+    sglang = one(catalog, engine="sglang", **own).flags
+    assert sglang["--speculative-algorithm"] == "EAGLE"
+    assert "--speculative-draft-model-path" not in sglang
+    trt = yaml.safe_load(options_yaml(one(catalog, engine="tensorrt-llm", **own)))
+    assert trt["speculative_config"] == {"decoding_type": "MTP", "max_draft_len": 1}
