@@ -11,6 +11,7 @@ from planner.report.sheet_annual import TOTAL as ANNUAL_TOTAL
 from planner.report.sheet_annual import AnnualSheet
 from planner.report.sheet_assets import AssetsSheet
 from planner.report.sheet_cash import NPV_NAME, CashSheet
+from planner.report.sheet_commitments import CommitmentsSheet
 from planner.report.sheet_costs import CostsSheet
 from planner.report.sheet_demand import DemandSheet
 from planner.report.sheet_fleet import FleetSheet
@@ -19,6 +20,7 @@ from planner.report.sheet_options import OptionsSheet
 from planner.report.sheet_pnl import ProfitSheet
 from planner.report.sheet_scenarios import ScenariosSheet
 from planner.report.sheet_sensitivity import SensitivitySheet
+from planner.report.sheet_tax import TaxSheet
 from planner.report.style import CENTS, COUNT, SCIENTIFIC
 from planner.report.traffic_share import served_by_period
 from planner.result import Plan
@@ -44,6 +46,8 @@ class Parts:
     sensitivity: SensitivitySheet | None = None
     demand: DemandSheet | None = None
     assets: AssetsSheet | None = None
+    commitments: CommitmentsSheet | None = None
+    tax: TaxSheet | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +89,8 @@ def checks(parts: Parts) -> list[Check]:
     return [
         *_money(parts),
         *_assets(parts.assets),
+        *_owed(parts.commitments),
+        *_tax(parts.tax, parts.annual),
         *_room(parts),
         *_served(parts),
         *_carried(parts),
@@ -167,6 +173,34 @@ def _assets(sheet: AssetsSheet | None) -> list[Check]:
         )
         for what, found, expected, usd in rows
         if found
+    ]  # fmt: skip
+
+
+def _owed(sheet: CommitmentsSheet | None) -> list[Check]:
+    """What contracts owe, one by one, against the ledger's rows of whole groups."""
+    if sheet is None:
+        return []
+    return [
+        Check(
+            name="Owed by contract = ledger", note="USD, sum over the ends of all periods",
+            found=f"={sheet.owed}", found_value=sheet.owed_usd,
+            expected=f"={sheet.owed_in_costs}", expected_value=sheet.owed_usd,
+            style=CENTS, money=True, when_plan_shown=True,
+        )
+    ]  # fmt: skip
+
+
+def _tax(sheet: TaxSheet | None, annual: AnnualSheet) -> list[Check]:
+    """Tax from deductions and rates by fiscal year, against the ledger's tax by month."""
+    if sheet is None:
+        return []
+    return [
+        Check(
+            name="Tax saved by deductions and rates = ledger", note="USD, all fiscal years",
+            found=f"={sheet.saved}*{annual.scale.name}", found_value=sheet.saved_usd,
+            expected=f"=-({sheet.paid_in_costs})", expected_value=sheet.saved_usd,
+            style=CENTS, money=True,
+        )
     ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from openpyxl.utils import get_column_letter
 
+from planner.finance.ledger import Line
 from planner.report.charts import Band, place, stacked_columns
 from planner.report.ledger_view import Array, View
 from planner.report.page import Book, Page
@@ -36,7 +37,6 @@ _YEARS_NOTE = (
     "{unit}, nominal; cost is positive. Contracts count as services; sheet Commitments shows what "
     "would be a lease."
 )
-_LEAST_USD = 0.005
 
 
 @dataclass
@@ -231,9 +231,7 @@ def _balance(writer: Yearly, view: View, annual: AnnualSheet, less: int) -> None
 def _lines(writer: Yearly, view: View, costs: CostsSheet, annual: AnnualSheet, total: int) -> None:
     """Every ledger line of the plan, under what it is paid for."""
     scale, style = annual.scale, annual.scale.number_format
-    shown = [
-        line for line in view.profit_lines if np.abs(view.values[line.key]).max() >= _LEAST_USD
-    ]
+    shown = _chosen(view)
     writer.head("Cost in the books by line of sheet Costs")
     group, first = None, writer.row
     for line in shown:
@@ -246,6 +244,15 @@ def _lines(writer: Yearly, view: View, costs: CostsSheet, annual: AnnualSheet, t
     rest = view.profit_usd - np.sum([view.values[line.key] for line in shown], axis=0)
     formula = f"={{c}}{total}-SUM({{c}}{first}:{{c}}{writer.row - 1})"
     writer.summed(
-        "Lines without cost at the solve", scale.unit, formula,
+        "Lines of what the plan does not use", scale.unit, formula,
         (view.by_year(rest) / scale.usd).tolist(), style=style, look="calculation",
     )  # fmt: skip
+
+
+def _chosen(view: View) -> list[Line]:
+    """Lines of what has a quantity in the plan, and those that rest on no quantity of their own."""
+    used: dict[str, bool] = {}
+    for line in view.lines:
+        if line.kind == "quantity":
+            used[line.group] = used.get(line.group, False) or bool(view.values[line.key].any())
+    return [line for line in view.profit_lines if used.get(line.group, True)]

@@ -14,6 +14,7 @@ from planner.report.sheet_annual import write_annual
 from planner.report.sheet_assets import write_assets
 from planner.report.sheet_cash import write_cash
 from planner.report.sheet_checks import write_checks
+from planner.report.sheet_commitments import write_commitments
 from planner.report.sheet_costs import write_costs
 from planner.report.sheet_cover import SHEETS, write_cover
 from planner.report.sheet_decision import write_decision
@@ -26,6 +27,7 @@ from planner.report.sheet_options import write_options
 from planner.report.sheet_pnl import write_profit
 from planner.report.sheet_scenarios import shows_plan, write_scenarios
 from planner.report.sheet_sensitivity import write_sensitivity
+from planner.report.sheet_tax import write_tax
 from planner.report.sheet_tables import write_candidates, write_sources, write_trail
 from planner.report.sheet_verification import write_verification
 from planner.result import Plan
@@ -73,14 +75,17 @@ def write_parts(book: Book, plan: Plan) -> Parts:
     cash = write_cash(book, seen, costs)
     annual = write_annual(book, seen, cash)
     profit = write_profit(book, seen, costs, cash, annual)
-    assets = write_assets(book, seen, costs, inputs.addresses, shows_plan(scenarios))
+    shown = shows_plan(scenarios)
+    assets = write_assets(book, seen, costs, inputs.addresses, shown)
+    commitments = write_commitments(book, plan, seen, costs, cash, inputs.addresses, shown)
+    tax = write_tax(book, seen, costs, profit, annual, inputs.addresses)
     fleet = write_fleet(book, plan)
     demand = write_demand(book, plan)
     options = write_options(book, plan, scenarios, costs, annual)
     sensitivity = write_sensitivity(book, figures, costs, cash, annual)
     return Parts(
         plan, seen, inputs, costs, cash, annual, fleet, profit, scenarios, options, sensitivity,
-        demand, assets,
+        demand, assets, commitments, tax,
     )
 
 
