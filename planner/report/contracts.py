@@ -141,7 +141,8 @@ def _use(plan: Plan, rows: list[FleetRow]) -> Use:
         rows[0].accelerator, rows[0].accelerator_title, rows[0].site,
         tuple(rented_key(x.option, x.accelerator, x.site) for x in rows
               if x.option.startswith("reserved")),
-        float((held * hours).sum()), float((used * hours).sum()), float((gpus("on_demand") * hours).sum()),
+        float((held * hours).sum()), float((used * hours).sum()),
+        float((gpus("on_demand") * hours).sum()),
     )  # fmt: skip
 
 

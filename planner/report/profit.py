@@ -13,7 +13,7 @@ _BOOK = {
     "amortization": "Prepayments used up",
     "disposal": "Loss on disposal (gain negative)",
 }
-_TAX = "Income tax as settled"
+_TAX = "Income tax as settled (saving negative)"
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Cost:
 
     def usd(self, view: View) -> Array:
         """By month, cost positive."""
-        return np.sum([view.values[key] for key in self.keys], axis=0)
+        return np.asarray(np.sum([view.values[key] for key in self.keys], axis=0), float)
 
 
 def costs_of(view: View) -> list[Cost]:

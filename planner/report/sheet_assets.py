@@ -15,7 +15,7 @@ from planner.report.ledger_view import AFTER, Array, View, lags
 from planner.report.page import Book, Page
 from planner.report.sheet_annual import HEAD
 from planner.report.sheet_costs import MONTH_ROW, CostsSheet
-from planner.report.style import CENTS, COUNT, MONEY, MONTH, PERCENT
+from planner.report.style import CENTS, COUNT, MONEY, MONTH, PERCENT, WITHOUT_ROUNDING
 from planner.report.yearly import (
     FIRST,
     LABEL,
@@ -28,6 +28,7 @@ from planner.report.yearly import (
 )
 
 TITLE = "Assets"
+USD_FORMAT = WITHOUT_ROUNDING[MONEY]
 LOTS, ORDER_MONTH, ORDERED, LEAD, SERVICE_MONTH, SERVED, COST = range(3, 10)
 """Columns of the register."""
 _NOTE = (
@@ -55,6 +56,16 @@ class AssetsSheet:
     """Federal tax basis at the last year's end, before disposal; blank without income tax."""
     basis_usd: float
     basis_in_costs: str
+
+
+@dataclass(frozen=True)
+class _Ledger:
+    """What the rows are made from."""
+
+    view: View
+    costs: CostsSheet
+    inputs: Mapping[str, str]
+    """Address of each input."""
 
 
 @dataclass(frozen=True)
@@ -94,18 +105,21 @@ def write_assets(
     page = book.page(TITLE, widths=(58, 12, *[14] * columns))
     page.heading("Asset register", _NOTE)
     if shown:
-        text = "Another option is shown: the register lists the plan's orders only."
-        page.formula(3, LABEL, f'=IF({shown},"","{text}")', "", "warning")
-    rows = _register(page, view, costs, inputs, vintages)
+        text = "Another option is shown: rows are the plan's orders, amounts are not."
+        page.formula(
+            3, LABEL, f'=IF({shown},"Orders of the plan.","{text}")', "Orders of the plan.", "note"
+        )
+    of = _Ledger(view, costs, inputs)
+    rows = _register(page, of, vintages)
     total = HEAD + 1 + len(rows)
     writer = Yearly(page, years, total + 2)
     writer.head("Years")
     ends = _year_ends(view, years)
     last_month = writer.month_ends(costs, ends.tolist(), "Last month of the year, in the horizon")
-    depreciation = _books(writer, view, costs, inputs, rows, last_month)
-    basis = _tax(writer, view, costs, inputs, rows, last_month)
+    depreciation = _books(writer, of, rows, last_month)
+    basis = _tax(writer, of, rows, last_month)
     page.freeze(HEAD + 1, UNIT)
-    page.print_setup(titles=f"{HEAD}:{HEAD}")
+    page.print_setup()
     orders = [line.key for line in view.lines if line.category == "orders"]
     written = [line.key for line in view.lines if line.category == "depreciation"
                and line.kind == "book"]  # fmt: skip
@@ -133,9 +147,7 @@ def _year_ends(view: View, years: Sequence[str]) -> Array:
 
 def _register(
     page: Page,
-    view: View,
-    costs: CostsSheet,
-    inputs: Mapping[str, str],
+    of: _Ledger,
     vintages: Sequence[Vintage],
 ) -> list[_Row]:
     page.band(HEAD, 1, COST, "head")
@@ -145,11 +157,11 @@ def _register(
     page.sheet.row_dimensions[HEAD].height = 26
     rows = []
     for number, vintage in enumerate(vintages, HEAD + 1):
-        found = [line for line in view.lines if line.group == vintage.group]
+        found = [line for line in of.view.lines if line.group == vintage.group]
         lines = {line.category: line for line in found if line.kind != "tax"}
         lines["bought"] = next(line for line in found if line.kind == "quantity")
         rows.append(_Row(vintage, number, lines))
-        _vintage(page, view, costs, inputs, rows[-1])
+        _vintage(page, of, rows[-1])
     total = HEAD + 1 + len(rows)
     page.band(total, 1, COST, "total")
     page.put(total, LABEL, "All orders", "label total")
@@ -162,10 +174,8 @@ def _register(
     return rows
 
 
-def _vintage(
-    page: Page, view: View, costs: CostsSheet, inputs: Mapping[str, str], row: _Row
-) -> None:
-    vintage, number = row.vintage, row.number
+def _vintage(page: Page, of: _Ledger, row: _Row) -> None:
+    view, costs, vintage, number = of.view, of.costs, row.vintage, row.number
     bought, orders, placed = (row.lines[x] for x in ("bought", "orders", "placed in service"))
     (lead,) = lags([placed])
     months = next(x.value for x in view.inputs if x.name == lead)
@@ -180,7 +190,7 @@ def _vintage(
     cells: tuple[tuple[int, str, float | str, str], ...] = (
         (LOTS, f"={ledger_cell(costs, bought.key, vintage.month)}", vintage.lots, CENTS),
         (ORDERED, f"=INDEX({dates},1,{start})", _serial(vintage.ordered.toordinal()), MONTH),
-        (LEAD, f"={inputs[lead]}", months, COUNT),
+        (LEAD, f"={of.inputs[lead]}", months, COUNT),
         (SERVICE_MONTH, f"={start}+{row.at(LEAD)}", served, COUNT),
         (
             SERVED, f'=IF({service}>{horizon},"{_LATE}",INDEX({dates},1,MIN({service},{horizon})))',
@@ -216,7 +226,7 @@ def _block(
     *,
     sums: bool,
     unit: str = "USD",
-    style: str = MONEY,
+    style: str = USD_FORMAT,
     totalled: bool = True,
 ) -> _Block:
     """`formula` of a vintage and its place in the register; `sums` for flows, not balances."""
@@ -239,15 +249,13 @@ def _block(
 
 def _books(
     writer: Yearly,
-    view: View,
-    costs: CostsSheet,
-    inputs: Mapping[str, str],
+    of: _Ledger,
     rows: Sequence[_Row],
     ends: int,
 ) -> int:
     """Depreciation and net book value; the row of all depreciation."""
     count, first = len(writer.labels), get_column_letter(FIRST)
-    life = inputs["book_life_years"]
+    life = of.inputs["book_life_years"]
 
     def accumulated(row: _Row, column: str) -> str:
         held = f"{{{column}}}${ends}-{row.at(SERVICE_MONTH)}+1"
@@ -261,7 +269,7 @@ def _books(
         writer, "Book depreciation by fiscal year", rows, depreciation,
         lambda row: np.diff([0.0, *row.vintage.book_depreciation_usd[:count]]).tolist(), sums=True,
     )  # fmt: skip
-    _ledger_row(writer, view, costs, "depreciation", "book", found.total)
+    _ledger_row(writer, of, "depreciation", "book", found.total)
     value = _block(
         writer, "Net book value at year end, before disposal", rows,
         lambda row, place: (
@@ -270,45 +278,39 @@ def _books(
         ),
         lambda row: row.vintage.net_book_usd[:count], sums=False,
     )  # fmt: skip
-    _balance_row(writer, view, costs, "net book value", value.total, ends)
+    _balance_row(writer, of, "net book value", value.total, ends)
     return found.total
 
 
-def _ledger_row(
-    writer: Yearly, view: View, costs: CostsSheet, category: str, kind: str, total: int
-) -> None:
+def _ledger_row(writer: Yearly, of: _Ledger, category: str, kind: str, total: int) -> None:
     """The same of sheet Costs, and the difference."""
-    keys = [x.key for x in view.lines if (x.category, x.kind) == (category, kind)]
-    sums = sum(view.by_year(view.values[key]) for key in keys)
+    keys = [x.key for x in of.view.lines if (x.category, x.kind) == (category, kind)]
+    sums = sum(of.view.by_year(of.view.values[key]) for key in keys)
     count = len(writer.labels)
     values = np.asarray(sums, float)[:count].tolist()
-    formula = f"={writer.of_label(costs, keys)}"
-    writer.summed("of sheet Costs", "USD", formula, values, style=MONEY)
+    formula = f"={writer.of_label(of.costs, keys)}"
+    writer.summed("of sheet Costs", "USD", formula, values, style=USD_FORMAT)
     _difference(writer, total)
 
 
-def _balance_row(
-    writer: Yearly, view: View, costs: CostsSheet, category: str, total: int, ends: int
-) -> None:
-    keys = [line.key for line in view.lines if line.category == category]
-    formula = "=" + "+".join(ledger_at(costs, key, f"{{c}}${ends}") for key in keys)
-    values = np.sum([view.at_year_end(view.values[key]) for key in keys], axis=0)
+def _balance_row(writer: Yearly, of: _Ledger, category: str, total: int, ends: int) -> None:
+    keys = [line.key for line in of.view.lines if line.category == category]
+    formula = "=" + "+".join(ledger_at(of.costs, key, f"{{c}}${ends}") for key in keys)
+    values = np.sum([of.view.at_year_end(of.view.values[key]) for key in keys], axis=0)
     writer.write("of sheet Costs", "USD", formula, values[: len(writer.labels)].tolist(),
-                 style=MONEY)  # fmt: skip
+                 style=USD_FORMAT)  # fmt: skip
     _difference(writer, total)
 
 
 def _difference(writer: Yearly, total: int) -> None:
     zeros = [0.0] * len(writer.labels)
     formula = f"={{c}}{total}-{{c}}{writer.row - 1}"
-    writer.write("Difference", "USD", formula, zeros, style=MONEY, look="calculation")
+    writer.write("Difference", "USD", formula, zeros, style=USD_FORMAT, look="calculation")
 
 
 def _tax(
     writer: Yearly,
-    view: View,
-    costs: CostsSheet,
-    inputs: Mapping[str, str],
+    of: _Ledger,
     rows: Sequence[_Row],
     ends: int,
 ) -> int:
@@ -318,16 +320,16 @@ def _tax(
         return 0
     years = _block(
         writer, "Tax year of the order in each fiscal year (below 1: not in service)", rows,
-        lambda row, _: _tax_year(writer, row, ends), lambda row: _tax_years(view, row, writer),
+        lambda row, _: _tax_year(writer, row, ends), lambda row: _tax_years(of.view, row, writer),
         sums=False, unit="number", style="0_);-0_);0_)", totalled=False,
     )  # fmt: skip
     share = _block(
         writer, "Share deducted in the year by the method alone", rows,
-        lambda row, place: _method_share(costs, row, years.first + place),
-        lambda row: _method_shares(view, row, writer),
+        lambda row, place: _method_share(of.costs, row, years.first + place),
+        lambda row: _method_shares(of.view, row, writer),
         sums=False, unit="frac", style=PERCENT, totalled=False,
     )  # fmt: skip
-    found = {who: _system(writer, view, costs, inputs, rows, ends, who, years, share)
+    found = {who: _system(writer, of, rows, who, ends=ends, years=years, share=share)
              for who in systems}  # fmt: skip
     return found["federal"]
 
@@ -346,7 +348,7 @@ def _service(view: View, row: _Row) -> int:
 
 def _tax_years(view: View, row: _Row, writer: Yearly) -> list[float]:
     ends = _year_ends(view, writer.labels)
-    return np.cumsum(ends >= _service(view, row)).astype(float).tolist()
+    return [float(x) for x in np.cumsum(ends >= _service(view, row))]
 
 
 def _method_share(costs: CostsSheet, row: _Row, years: int) -> str:
@@ -365,38 +367,35 @@ def _method_shares(view: View, row: _Row, writer: Yearly) -> list[float]:
     service, found = _service(view, row), []
     for year in map(round, _tax_years(view, row, writer)):
         inside = year >= 1 and service + 12 * (year - 1) <= view.horizon_months
-        found.append(
-            float(view.values[f"placed_share_{year}"][service - 1]) if inside else 0.0
-        )
+        found.append(float(view.values[f"placed_share_{year}"][service - 1]) if inside else 0.0)
     return found
 
 
 def _system(
     writer: Yearly,
-    view: View,
-    costs: CostsSheet,
-    inputs: Mapping[str, str],
+    of: _Ledger,
     rows: Sequence[_Row],
-    ends: int,
     who: str,
+    *,
+    ends: int,
     years: _Block,
     share: _Block,
 ) -> int:
     """Deductions and basis left, federal or state; the row of all basis."""
     count, first = len(writer.labels), get_column_letter(FIRST)
-    allowed = "" if who == "federal" else f"*{inputs['state_bonus_conforms']}"
+    allowed = "" if who == "federal" else f"*{of.inputs['state_bonus_conforms']}"
 
     def deduction(row: _Row, place: int) -> str:
-        bonus = f"{ledger_at(costs, 'bonus_share', row.at(ORDER_MONTH))}{allowed}"
+        bonus = f"{ledger_at(of.costs, 'bonus_share', row.at(ORDER_MONTH))}{allowed}"
         method = f"{{c}}{share.first + place}"
         at_once = f"IF({{c}}{years.first + place}=1,{bonus},0)"
         return f"={row.at(COST)}*({at_once}+(1-{bonus})*{method})"
 
     def deducted(row: _Row) -> list[float]:
         left = np.array(row.vintage.tax_basis_usd[who][:count])
-        ordered = np.where(_year_ends(view, writer.labels) > row.vintage.month,
+        ordered = np.where(_year_ends(of.view, writer.labels) > row.vintage.month,
                            row.vintage.cost_usd, 0.0)  # fmt: skip
-        return np.diff([0.0, *(ordered - left)]).tolist()
+        return [float(x) for x in np.diff([0.0, *(ordered - left)])]
 
     found = _block(writer, f"Tax depreciation by fiscal year, {who}", rows, deduction, deducted,
                    sums=True)  # fmt: skip
@@ -408,5 +407,5 @@ def _system(
         ),
         lambda row: row.vintage.tax_basis_usd[who][:count], sums=False,
     )  # fmt: skip
-    _balance_row(writer, view, costs, f"{who} basis", basis.total, ends)
+    _balance_row(writer, of, f"{who} basis", basis.total, ends)
     return basis.total

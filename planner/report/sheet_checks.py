@@ -56,7 +56,7 @@ def write_checks(book: Book, parts: Parts) -> ChecksSheet:
     page.row(HEAD, HOLDS, ("Holds", "What it means"), "head unit")
     for row, check in enumerate(rows, HEAD + 1):
         other = f"{SWITCH_NAME}<>{PLAN_NUMBER}" if parts.scenarios is not None else ""
-        _write(page, row, check, limits, parts.inputs.changed, other)
+        _write(page, row, check, limits, changed=parts.inputs.changed, other=other)
     sheet = _flags(page, rows, parts)
     page.sheet.freeze_panes = f"B{HEAD + 1}"
     page.print_setup(titles=f"{HEAD}:{HEAD}")
@@ -76,7 +76,7 @@ def _tolerances(page: Page) -> list[str]:
 
 
 def _write(
-    page: Page, row: int, check: Check, limits: Sequence[str], changed: str, other: str
+    page: Page, row: int, check: Check, limits: Sequence[str], *, changed: str, other: str
 ) -> None:
     page.put(row, NAME, check.name)
     for column, formula, value in (

@@ -10,7 +10,8 @@ from openpyxl.utils import get_column_letter
 
 from planner.finance.leases import DISCLAIMER
 from planner.finance.offers import rented_key
-from planner.report.charts import Band, place, stacked_columns
+from planner.report.charts import Band, stacked_columns
+from planner.report.charts import place as place_chart
 from planner.report.contracts import (
     Contract,
     LeaseView,
@@ -26,7 +27,7 @@ from planner.report.page import Book, Page
 from planner.report.sheet_annual import HEAD
 from planner.report.sheet_cash import CashSheet
 from planner.report.sheet_costs import MONTH_ROW, PERIOD_ROW, YEAR_ROW, CostsSheet
-from planner.report.style import CENTS, COUNT, FINE, MONEY, MONTH, PERCENT, TEXT
+from planner.report.style import CENTS, COUNT, FINE, MONEY, MONTH, PERCENT, TEXT, WITHOUT_ROUNDING
 from planner.report.yearly import (
     FIRST,
     LABEL,
@@ -40,9 +41,9 @@ from planner.report.yearly import (
 from planner.result import Plan
 
 TITLE = "Commitments"
-(LOTS, START_MONTH, START, TERM, END_MONTH, END, EXPIRY, RATE, GPU_RATE, VALUE, UPFRONT, MONTHLY) = (
-    range(3, 15)
-)  # fmt: skip
+USD_FORMAT = WITHOUT_ROUNDING[MONEY]
+LOTS, START_MONTH, START, TERM, END_MONTH, END = range(3, 9)
+EXPIRY, RATE, GPU_RATE, VALUE, UPFRONT, MONTHLY = range(9, 15)
 """Columns of the ladder."""
 _LADDER = (
     "Lots", "Month signed", "From", "Term, months", "Last month", "Until", "Expires in",
@@ -52,7 +53,7 @@ _NOTE = (
     "Every contract, order by order, and what is owed whatever happens. Money in USD unless the "
     "unit column says otherwise."
 )
-_WIDTH = 13.5
+_LABEL_WIDTH, _WIDTH = 52, 12.5
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class _Sheet:
 
 
 def write_commitments(
-    book: Book, plan: Plan, view: View, costs: CostsSheet, cash: CashSheet,
+    book: Book, plan: Plan, view: View, costs: CostsSheet, cash: CashSheet, *,
     inputs: Mapping[str, str], shown: str,
 ) -> CommitmentsSheet | None:  # fmt: skip
     """Write the sheet; None where nothing is signed or ordered.
@@ -109,22 +110,26 @@ def write_commitments(
     if not any(view.values[key].any() for key in owing) and not found:
         return None
     count = max(len(plan.periods) + 1, len(_LADDER))
-    page = book.page(TITLE, widths=(58, 14, *[_WIDTH] * count))
+    page = book.page(TITLE, widths=(_LABEL_WIDTH, 13, *[_WIDTH] * count))
     page.heading("Commitments", _NOTE)
     if shown:
-        text = "Another option is shown: the ladder lists the plan's contracts only."
-        page.formula(3, LABEL, f'=IF({shown},"","{text}")', "", "warning")
+        text = "Another option is shown: rows are the plan's contracts, amounts are not."
+        page.formula(
+            3,
+            LABEL,
+            f'=IF({shown},"Contracts of the plan.","{text}")',
+            "Contracts of the plan.",
+            "note",
+        )
     labels = [period.label for period in plan.periods]
     ends = tuple(np.cumsum([period.months for period in plan.periods]).tolist())
-    sheet = _Sheet(
-        page, plan, view, costs, cash, inputs, found, Yearly(page, labels, 0), ends
-    )
+    sheet = _Sheet(page, plan, view, costs, cash, inputs, found, Yearly(page, labels, 0), ends)
     _ladder(sheet)
     written = _owed(sheet, owing)
     _uses(sheet)
     _leases(sheet)
     page.sheet.freeze_panes = "C5"
-    page.print_setup(titles=f"{HEAD}:{HEAD}")
+    page.print_setup()
     return written
 
 
@@ -166,7 +171,7 @@ def _contract(sheet: _Sheet, place: int, one: Contract) -> None:
         span = costs.grid.span(of_row).replace(str(of_row), f"${of_row}")
         return f"=INDEX({costs.title}!{span},1,{sheet.at(place, month)})"
 
-    start, end, term = (sheet.at(place, x) for x in (START_MONTH, END_MONTH, TERM))
+    start, term = sheet.at(place, START_MONTH), sheet.at(place, TERM)
     last = f"{costs.title}!${get_column_letter(costs.grid.last_column)}"
     last += f"${costs.grid.rows['month']}"
     lots, rate, value = (sheet.at(place, x) for x in (LOTS, RATE, VALUE))
@@ -225,25 +230,37 @@ def _owed(sheet: _Sheet, owing: Sequence[str]) -> CommitmentsSheet:
             f"=IF({sheet.at(place, START_MONTH)}<={{c}}${ends},"
             f"{sheet.at(place, RATE)}*{part}*{left},0)"
         )
-        writer.write(label(one, view), "USD", formula, sheet.at_ends(one.owed_usd), style=MONEY)
+        writer.write(
+            label(one, view),
+            "USD",
+            formula,
+            sheet.at_ends(one.owed_usd),
+            style=USD_FORMAT,
+        )
     signed = sum((one.owed_usd for one in sheet.found), np.zeros(view.months))
     commitments = writer.write(
         "Commitments", "USD", f"=SUM({{c}}{first}:{{c}}{writer.row - 1})" if sheet.found else "=0",
-        sheet.at_ends(signed), style=MONEY, look="total",
+        sheet.at_ends(signed), style=USD_FORMAT, look="total",
     )  # fmt: skip
-    bought = [key for key in owing if f"{key.removesuffix('_unpaid_usd')}_orders_usd" in view.values]
+    bought = [
+        key for key in owing if f"{key.removesuffix('_unpaid_usd')}_orders_usd" in view.values
+    ]
     unpaid = sum((view.values[key] for key in bought), np.zeros(view.months))
     formula = "=" + ("+".join(ledger_at(costs, key, f"{{c}}${ends}") for key in bought) or "0")
     purchases = writer.write(
-        "Machines ordered and not yet paid", "USD", formula, sheet.at_ends(unpaid), style=MONEY
+        "Machines ordered and not yet paid",
+        "USD",
+        formula,
+        sheet.at_ends(unpaid),
+        style=USD_FORMAT,
     )
     total = writer.write(
         "Owed whatever happens", "USD", f"={{c}}{commitments}+{{c}}{purchases}",
-        sheet.at_ends(signed + unpaid), style=MONEY, look="total",
+        sheet.at_ends(signed + unpaid), style=USD_FORMAT, look="total",
     )  # fmt: skip
     values = sheet.at_ends(signed + unpaid)
     formula = "=" + "+".join(ledger_at(costs, key, f"{{c}}${ends}") for key in owing)
-    same = writer.write("of sheet Costs", "USD", formula, values, style=MONEY)
+    same = writer.write("of sheet Costs", "USD", formula, values, style=USD_FORMAT)
     _out(sheet, total, ends, values)
     _termination(sheet, commitments, sheet.at_ends(signed))
     _expiry(sheet, first, purchases, sheet.at_ends(unpaid))
@@ -259,10 +276,10 @@ def _out(sheet: _Sheet, total: int, ends: int, owed: Sequence[float]) -> None:
     writer, cash, view = sheet.writer, sheet.cash, sheet.view
     out = np.cumsum(view.cash_usd)
     formula = f"=INDEX({cash.span(cash.cumulative_row)},1,{{c}}${ends})"
-    so_far = writer.write("Cash out so far", "USD", formula, sheet.at_ends(out), style=MONEY)
+    so_far = writer.write("Cash out so far", "USD", formula, sheet.at_ends(out), style=USD_FORMAT)
     values = [a + b for a, b in zip(sheet.at_ends(out), owed, strict=True)]
     both = writer.write(
-        "Cash out so far and owed", "USD", f"={{c}}{so_far}+{{c}}{total}", values, style=MONEY,
+        "Cash out so far and owed", "USD", f"={{c}}{so_far}+{{c}}{total}", values, style=USD_FORMAT,
         look="total",
     )  # fmt: skip
     writer.row += 1
@@ -276,7 +293,7 @@ def _out(sheet: _Sheet, total: int, ends: int, owed: Sequence[float]) -> None:
         ("Most that is out or owed at a period's end", f"=MAX({writer.span(both)})", max(values)),
     )  # fmt: skip
     for words, formula, usd in peaks:
-        writer.write(words, "USD", "", (), style=MONEY, total=formula, total_value=usd)
+        writer.write(words, "USD", "", (), style=USD_FORMAT, total=formula, total_value=usd)
 
 
 def _termination(sheet: _Sheet, commitments: int, values: Sequence[float]) -> None:
@@ -290,8 +307,8 @@ def _termination(sheet: _Sheet, commitments: int, values: Sequence[float]) -> No
     share = f"${get_column_letter(TOTAL)}${writer.row}"
     writer.row += 1
     writer.write(
-        "Cost of ending all contracts", "USD", f"={share}*{{c}}{commitments}", values, style=MONEY,
-        look="calculation",
+        "Cost of ending all contracts", "USD", f"={share}*{{c}}{commitments}", values,
+        style=USD_FORMAT, look="calculation",
     )  # fmt: skip
 
 
@@ -311,14 +328,16 @@ def _expiry(sheet: _Sheet, first: int, purchases: int, unpaid: Sequence[float]) 
         sheet.page.put(writer.row, TOTAL, year, "text right")
         formula = f"=SUMIFS({{c}}${first}:{{c}}${last},{expiries},${head}{writer.row})"
         words = "Expires after the horizon" if year == AFTER else f"Expires in {year}"
-        row = writer.write(words, "USD", formula, values, style=MONEY, look="calculation")
+        row = writer.write(words, "USD", formula, values, style=USD_FORMAT, look="calculation")
         bands.append((words, Band(TITLE, row, FIRST, writer.last, values)))
     bands.append(
         ("Machines ordered, not yet paid", Band(TITLE, purchases, FIRST, writer.last, unpaid))
     )
     labels = Band(TITLE, writer.head_row, FIRST, writer.last, list(writer.labels))
     chart = stacked_columns("Owed at period end, by expiry, USD", labels, bands)
-    place(sheet.page, chart, writer.row + 1, left=0, width=58 + 14 + _WIDTH * 7, height=18)
+    place_chart(
+        sheet.page, chart, writer.row + 1, left=0, width=_LABEL_WIDTH + 13 + _WIDTH * 7, height=18
+    )
     writer.row += 20
 
 
@@ -352,7 +371,7 @@ def _uses(sheet: _Sheet) -> None:
 
 
 def _use(sheet: _Sheet, use: Use) -> None:
-    page, row, inputs = sheet.page, sheet.writer.row, sheet.inputs
+    page, row = sheet.page, sheet.writer.row
     page.put(row, LABEL, f"{use.title} at {use.site}")
     page.put(row, UNIT, "GPU-h, share", "unit")
     for column, value in enumerate((use.committed_h, use.used_h, use.on_demand_h), TOTAL):
@@ -401,9 +420,7 @@ def _prices(sheet: _Sheet, use: Use) -> list[tuple[str, float]] | None:
     all_h = "+".join(f"{count}*SUMPRODUCT({row},{hours})" for row, count in in_force)
     values_usd = "+".join(f"SUM({ledger_span(costs, f'{key}_signed_usd')})" for key in keys)
     rate = ledger_span(costs, f"{rented}_price_usd_per_h")
-    paid_full = "+".join(
-        f"{count}*SUMPRODUCT({row},{hours},{rate})" for row, count in in_force
-    )
+    paid_full = "+".join(f"{count}*SUMPRODUCT({row},{hours},{rate})" for row, count in in_force)
     lot = values[f"{rented}_gpus"]
     return [
         (f"=({values_usd})/MAX({all_h},1)", paid / gpu_h),

@@ -7,7 +7,7 @@ from openpyxl.worksheet.hyperlink import Hyperlink
 from planner.report.page import Book, Page
 from planner.report.sheet_checks import AS_SOLVED, GOOD_FLAG, ChecksSheet, mark_flag
 from planner.report.style import COUNT, NAVY
-from planner.report.words import gap_text, verified_text
+from planner.report.words import gap_text, tax_text, verified_text
 from planner.result import Plan
 
 SHEETS = {
@@ -62,6 +62,7 @@ def write_cover(book: Book, plan: Plan, checks: ChecksSheet) -> None:
         ("Question", str(scenario.get("description", "")).strip()),
         ("Horizon", f"{plan.periods[0].label} to {plan.periods[-1].label}"),
         ("Result", gap_text(plan)),
+        ("Costs", f"{tax_text(plan)}; sheet Decision gives the ask, Checks says what must hold"),
         ("Promises", verified_text(plan)),
         ("Solved", f"{plan.created_at} by inference-fleet-planner {plan.tool_version}"),
         ("Scenario SHA-256", plan.scenario_sha256),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.pagebreak import Break
 
 from planner.finance.ledger import Line
 from planner.report.charts import Band, place, stacked_columns
@@ -27,12 +28,16 @@ from planner.report.sheet_costs import (
     CostsSheet,
     pages_wide,
 )
+from planner.report.style import MONEY, WITHOUT_ROUNDING
 from planner.report.yearly import FIRST as YEARS_FIRST
 from planner.report.yearly import TOTAL as YEARS_TOTAL
 from planner.report.yearly import Yearly, added
 
 MONTHS, YEARS = "P&L months", "P&L"
-_MONTHS_NOTE = "USD, nominal; cost is positive. Purchases and prepayments count as they are used up."
+USD_FORMAT = WITHOUT_ROUNDING[MONEY]
+_MONTHS_NOTE = (
+    "USD, nominal; cost is positive. Purchases and prepayments count as they are used up."
+)
 _YEARS_NOTE = (
     "{unit}, nominal; cost is positive. Contracts count as services; sheet Commitments shows what "
     "would be a lease."
@@ -80,10 +85,17 @@ def _months(book: Book, view: View, costs: CostsSheet, cash: CashSheet) -> Profi
     time_links(page, view, costs)
     sheet, rows, row = ProfitSheet(costs.grid.last_column), costs_of(view), TOP
     parts = {part: [x for x in rows if x.part == part] for part in ("operating", "spread", "tax")}
-    row = _costs(page, view, costs, sheet, row, "Expenses when paid", parts["operating"])
+    row = _costs(
+        page, view, costs, sheet, row=row, title="Expenses when paid", rows=parts["operating"]
+    )
     sheet.operating = row
-    _subtotal(page, sheet, row, "Operating cost", parts["operating"], of_part(view, "operating"))
-    row = _costs(page, view, costs, sheet, row + 2, "Spread over time", parts["spread"])
+    _subtotal(
+        page, sheet, row, label="Operating cost", rows=parts["operating"],
+        values=of_part(view, "operating"),
+    )  # fmt: skip
+    row = _costs(
+        page, view, costs, sheet, row=row + 2, title="Spread over time", rows=parts["spread"]
+    )
     sheet.before_tax = row + 1
     monthly(
         page, sheet, row + 1, "Cost before tax",
@@ -92,7 +104,7 @@ def _months(book: Book, view: View, costs: CostsSheet, cash: CashSheet) -> Profi
     )  # fmt: skip
     row = row + 3
     if parts["tax"]:
-        row = _costs(page, view, costs, sheet, row, "Income tax", parts["tax"])
+        row = _costs(page, view, costs, sheet, row=row, title="Income tax", rows=parts["tax"])
     sheet.total_row = row
     monthly(
         page, sheet, row, "Cost in profit and loss",
@@ -114,6 +126,7 @@ def _costs(
     view: View,
     costs: CostsSheet,
     sheet: ProfitSheet,
+    *,
     row: int,
     title: str,
     rows: list[Cost],
@@ -129,7 +142,7 @@ def _costs(
 
 
 def _subtotal(
-    page: Page, sheet: ProfitSheet, row: int, label: str, rows: list[Cost], values: Array
+    page: Page, sheet: ProfitSheet, row: int, *, label: str, rows: list[Cost], values: Array
 ) -> None:
     at = _at(sheet, rows) or [row - 1]
     formula = f"=SUM({{c}}{min(at)}:{{c}}{max(at)})"
@@ -148,11 +161,12 @@ def _against_cash(page: Page, view: View, cash: CashSheet, sheet: ProfitSheet, r
     monthly(
         page, sheet, sheet.less_row, "Cash out less cost (total: 0 over the whole life)",
         f"={{c}}{sheet.cash_row}-{{c}}{sheet.total_row}", values=less, look="calculation",
+        style=USD_FORMAT,
     )  # fmt: skip
     monthly(
         page, sheet, sheet.balance_row, "Paid and not yet cost, month end (unpaid negative)",
         f"={{p}}{sheet.balance_row}+{{c}}{sheet.less_row}", values=np.cumsum(less),
-        look="calculation", summed=False,
+        look="calculation", summed=False, style=USD_FORMAT,
     )  # fmt: skip
 
 
@@ -167,15 +181,16 @@ def _years(
     rows: dict[str, int] = {}
     for cost in costs_of(view):
         if cost.part == "tax" and "before" not in rows:
-            rows["before"] = _year(writer, view, annual, sheet, "Cost before tax", "before")
-        rows[cost.label] = _year(writer, view, annual, sheet, cost.label, cost)
-    total = _year(writer, view, annual, sheet, "Cost in profit and loss", "total")
+            rows["before"] = _year(writer, view, annual, sheet, "Cost before tax", what="before")
+        rows[cost.label] = _year(writer, view, annual, sheet, cost.label, what=cost)
+    total = _year(writer, view, annual, sheet, "Cost in profit and loss", what="total")
     sheet.years_total = page.address(total, YEARS_TOTAL)
     writer.row += 1
     writer.group("Against cash")
     for label, name in (("Cash out", "cash"), ("Cash out less cost", "less")):
-        _year(writer, view, annual, sheet, label, name)
+        _year(writer, view, annual, sheet, label, what=name)
     _balance(writer, view, annual, writer.row - 1)
+    page.sheet.row_breaks.append(Break(id=writer.row))
     labels = Band(YEARS, HEAD, YEARS_FIRST, writer.last, list(view.years))
     bands = [
         (cost.label, Band(YEARS, rows[cost.label], YEARS_FIRST, writer.last,
@@ -189,7 +204,7 @@ def _years(
     writer.row += 21
     _lines(writer, view, costs, annual, total)
     page.freeze(HEAD + 1, YEARS_TOTAL)
-    page.print_setup(titles=f"{HEAD}:{HEAD}")
+    page.print_setup()
 
 
 def _year(
@@ -198,6 +213,7 @@ def _year(
     annual: AnnualSheet,
     sheet: ProfitSheet,
     label: str,
+    *,
     what: Cost | str,
 ) -> int:
     """A row of the monthly sheet by fiscal year."""
@@ -213,9 +229,8 @@ def _year(
     years = sheet.span(YEAR_ROW)
     formula = f"=SUMIFS({sheet.span(source)},{years},{{c}}${HEAD})/{annual.scale.name}"
     values = (view.by_year(usd) / annual.scale.usd).tolist()
-    return writer.summed(
-        label, annual.scale.unit, formula, values, style=annual.scale.number_format, look=look
-    )
+    style = WITHOUT_ROUNDING[annual.scale.number_format]
+    return writer.summed(label, annual.scale.unit, formula, values, style=style, look=look)
 
 
 def _balance(writer: Yearly, view: View, annual: AnnualSheet, less: int) -> None:
@@ -223,14 +238,14 @@ def _balance(writer: Yearly, view: View, annual: AnnualSheet, less: int) -> None
     first = get_column_letter(YEARS_FIRST)
     writer.write(
         "Paid and not yet cost, year end (unpaid negative)", annual.scale.unit,
-        f"=SUM(${first}{less}:{{c}}{less})", so_far.tolist(), style=annual.scale.number_format,
-        look="calculation",
+        f"=SUM(${first}{less}:{{c}}{less})", so_far.tolist(),
+        style=WITHOUT_ROUNDING[annual.scale.number_format], look="calculation",
     )  # fmt: skip
 
 
 def _lines(writer: Yearly, view: View, costs: CostsSheet, annual: AnnualSheet, total: int) -> None:
     """Every ledger line of the plan, under what it is paid for."""
-    scale, style = annual.scale, annual.scale.number_format
+    scale, style = annual.scale, WITHOUT_ROUNDING[annual.scale.number_format]
     shown = _chosen(view)
     writer.head("Cost in the books by line of sheet Costs")
     group, first = None, writer.row

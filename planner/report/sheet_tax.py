@@ -83,7 +83,7 @@ class _Sheet:
 
 
 def write_tax(
-    book: Book, view: View, costs: CostsSheet, profit: ProfitSheet, annual: AnnualSheet,
+    book: Book, view: View, costs: CostsSheet, profit: ProfitSheet, annual: AnnualSheet, *,
     inputs: Mapping[str, str],
 ) -> TaxSheet | None:  # fmt: skip
     """Write the sheet; None where no tax is planned."""
@@ -102,7 +102,7 @@ def write_tax(
         _convention(sheet)
         _shares(sheet)
     page.freeze(HEAD + 1, TOTAL)
-    page.print_setup(titles=f"{HEAD}:{HEAD}")
+    page.print_setup(one_page=True)
     return TaxSheet(
         saved=page.address(saved, TOTAL),
         saved_usd=-float(sum(view.values[key].sum() for key in paid)),
@@ -203,7 +203,7 @@ def _company(sheet: _Sheet, federal: int) -> int:
 
 def _month_numbers(writer: Yearly, view: View) -> list[float]:
     counts = [int(view.in_year(year).sum()) for year in writer.labels]
-    return np.cumsum(counts).astype(float).tolist()
+    return [float(x) for x in np.cumsum(counts)]
 
 
 def _effective(sheet: _Sheet, saved: int, paid: Sequence[str]) -> None:
@@ -238,11 +238,12 @@ def _convention(sheet: _Sheet) -> None:
     writer.group("First-year convention: purchases placed in service by fiscal quarter")
     by_month = np.sum([view.values[key] for key in placed], axis=0)
     quarter, first = view.values["fiscal_quarter"], writer.row
-    years, quarters = f"{costs.title}!{costs.grid.span(YEAR_ROW)}", ledger_span(
-        costs, "fiscal_quarter"
+    years, quarters = (
+        f"{costs.title}!{costs.grid.span(YEAR_ROW)}",
+        ledger_span(costs, "fiscal_quarter"),
     )
     for number in QUARTERS:
-        writer.page.put(writer.row, TOTAL, number, "number left", COUNT)
+        writer.page.put(writer.row, TOTAL, number, "muted", COUNT)
         cell = f"${get_column_letter(TOTAL)}{writer.row}"
         terms = "+".join(
             f"SUMIFS({ledger_span(costs, key)},{years},{{c}}${HEAD},{quarters},{cell})"

@@ -27,8 +27,8 @@ from planner.report.sheet_options import write_options
 from planner.report.sheet_pnl import write_profit
 from planner.report.sheet_scenarios import shows_plan, write_scenarios
 from planner.report.sheet_sensitivity import write_sensitivity
-from planner.report.sheet_tax import write_tax
 from planner.report.sheet_tables import write_candidates, write_sources, write_trail
+from planner.report.sheet_tax import write_tax
 from planner.report.sheet_verification import write_verification
 from planner.result import Plan
 
@@ -77,15 +77,30 @@ def write_parts(book: Book, plan: Plan) -> Parts:
     profit = write_profit(book, seen, costs, cash, annual)
     shown = shows_plan(scenarios)
     assets = write_assets(book, seen, costs, inputs.addresses, shown)
-    commitments = write_commitments(book, plan, seen, costs, cash, inputs.addresses, shown)
-    tax = write_tax(book, seen, costs, profit, annual, inputs.addresses)
+    commitments = write_commitments(
+        book, plan, seen, costs, cash, inputs=inputs.addresses, shown=shown
+    )
+    tax = write_tax(book, seen, costs, profit, annual, inputs=inputs.addresses)
     fleet = write_fleet(book, plan)
     demand = write_demand(book, plan)
     options = write_options(book, plan, scenarios, costs, annual)
     sensitivity = write_sensitivity(book, figures, costs, cash, annual)
     return Parts(
-        plan, seen, inputs, costs, cash, annual, fleet, profit, scenarios, options, sensitivity,
-        demand, assets, commitments, tax,
+        plan,
+        seen,
+        inputs,
+        costs,
+        cash,
+        annual,
+        fleet,
+        profit,
+        scenarios,
+        options,
+        sensitivity,
+        demand,
+        assets,
+        commitments,
+        tax,
     )
 
 

@@ -153,8 +153,10 @@ class Payment(Frozen):
 
 
 class Lease(Frozen):
-    """Facts from which commitments are read for the books, as services or leases (IFRS 16, ASC
-    842): a view for the accountant. Cash, and what is planned, never move."""
+    """Facts from which commitments are read as services or leases (IFRS 16, ASC 842).
+
+    A view for the accountant: cash and what is planned never move.
+    """
 
     standard: Literal["asc_842", "ifrs_16"] = "asc_842"
     """Accounting standard."""
