@@ -132,7 +132,9 @@ def _use(plan: Plan, rows: list[FleetRow]) -> Use:
     known = {row.id: row for row in plan.candidates}
     work = np.zeros_like(hours)
     for pool in plan.pools:
-        candidate = known[pool.candidate]
+        candidate = known.get(pool.candidate)
+        if candidate is None:
+            continue
         if (candidate.accelerator, pool.site) == (rows[0].accelerator, rows[0].site):
             work = work + np.array(pool.replicas) * candidate.gpus
     held = gpus("reserved")

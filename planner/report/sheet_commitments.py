@@ -50,8 +50,8 @@ _LADDER = (
     "Rate, USD/h", "USD/GPU/h", "Value, USD", "Upfront, USD", "Mean monthly payment, USD",
 )  # fmt: skip
 _NOTE = (
-    "Every contract, order by order, and what is owed whatever happens. Money in USD unless the "
-    "unit column says otherwise."
+    "Every contract, order by order, and what is owed whatever happens, without the provider's "
+    "support, which Cash counts as firm too. USD unless the unit column says otherwise."
 )
 _LABEL_WIDTH, _WIDTH = 52, 12.5
 
