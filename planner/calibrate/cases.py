@@ -57,8 +57,10 @@ class Cases:
     """The engine runs prefill in steps of its own."""
     equal_lengths: Flags
     request_frac: Array
-    streams: tuple[str, ...]
-    """Calibration row of each; "": one token a message."""
+    eager_frac: Array
+    """Share of the eager prefill cost."""
+    hold_steps: Array
+    """Decode steps that the server lets a request wait before its prefill."""
     paces: tuple[str, ...]
     """Calibration row of each; "": 1."""
     own: OwnBands
@@ -101,14 +103,15 @@ def cases_of(
         separate=np.array([c.engine == "sglang" for c in placed], bool),
         equal_lengths=np.array([p.traits.equal_lengths for p in points], bool),
         request_frac=np.array([p.traits.request_frac for p in points], float),
-        streams=tuple(p.traits.stream for p in points),
+        eager_frac=np.array([p.traits.eager_frac for p in points], float),
+        hold_steps=np.array([p.hold_steps for p in points], float),
         paces=tuple(p.traits.pace for p in points),
         own=own_bands(placed, shaped, catalog),
     )
 
 
 def pace_of(cases: Cases, calibration: Mapping[str, float]) -> Array:
-    """Step time of each source over the model's: as fitted, and as one's own points correct it."""
+    """Step time of each source over that of engines as served in 2025-26, as own points say."""
     return row_values(cases.paces, calibration) * cases.own.time_ratio
 
 
@@ -128,6 +131,7 @@ def coefficients_at(cases: Cases, calibration: Mapping[str, float]) -> Coefficie
     # Steps are as long as the pace says, the path outside the engine is not: see predict.py.
     pace = pace_of(cases, calibration)
     each["request_s"] = each["request_s"] * cases.request_frac / pace
+    each["layer_prefill_s"] = each["layer_prefill_s"] * cases.eager_frac
     return Coefficients(**each)
 
 

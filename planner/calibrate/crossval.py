@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from planner.calibrate.accuracy import trusted
 from planner.calibrate.fit import Block, Values, fit, group_of
@@ -18,9 +19,13 @@ from planner.calibrate.score import Outcome, Score, score
 from planner.perf.bands import COVERED_FRAC, METRICS, RULES, WIDEST, row_name
 from planner.schema.catalog import Catalog
 
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
 FOLDS = 6
 EVALUATIONS_MAX = 5
 """Folds start from the fit to all points: few steps reach their own optimum."""
+SWEEPS = 20
 LEAST_ROWS = 30
 """Rules with fewer points keep the width that the catalog gives them."""
 
@@ -84,7 +89,8 @@ def bands_from(
     """Rows of the bands, and how many figures each was set on.
 
     Low and high factors are the quantiles between which `COVERED_FRAC` of the held-out ratios of
-    plain candidates lie; a rule's power is what covers as many of the candidates it applies to.
+    plain candidates lie; a rule's power is what covers as many of the candidates it applies to,
+    given the powers of the other rules that apply to them.
     """
     scores = [s for s in trusted(outcome.scores) if _informs(s)]
     traits = {rule: np.array([rule in s.rules for s in scores], bool) for rule in RULES}
@@ -110,11 +116,45 @@ def bands_from(
     }
     reach = np.where(ratio < 0, ratio / np.minimum(sides["low"], -1e-3),
                      ratio / np.maximum(sides["high"], 1e-3))  # fmt: skip
-    for rule in RULES:
-        row, on = f"band_widen_{rule}", traits[rule]
-        if on.sum() >= LEAST_ROWS:
-            rows[row] = float(np.clip(np.quantile(reach[on], COVERED_FRAC), 1.0, WIDEST))
-            counts[row] = int(on.sum())
-        else:
-            rows[row] = float(calibration[row])
+    before = {rule: float(calibration[f"band_widen_{rule}"]) for rule in RULES}
+    widths = widths_from(reach, traits, before, metric)
+    rows |= {f"band_widen_{rule}": width for rule, width in widths.items()}
+    counts |= {f"band_widen_{r}": int(on.sum()) for r, on in traits.items() if _enough(on)}
     return rows, counts
+
+
+def _enough(on: Flags) -> bool:
+    return bool(on.sum() >= LEAST_ROWS)
+
+
+def widths_from(
+    reach: Array,
+    traits: Mapping[str, Flags],
+    before: Mapping[str, float],
+    metric: NDArray[np.str_],
+) -> dict[str, float]:
+    """Power of each rule: what covers enough of each metric, so the metric that needs most decides.
+
+    Rules multiply, so each is set in turn with the others as they are.
+
+    Parameters
+    ----------
+    reach : logarithm of measured over predicted over that of the band's factor on its side.
+    traits : which figures each rule applies to.
+    before : powers to start from; those of rules with too few figures stay.
+    metric : of each figure; one with too few figures does not decide alone.
+    """
+    widths = dict(before)
+    for _ in range(SWEEPS):
+        for rule, on in traits.items():
+            if not _enough(on):
+                continue
+            others = np.ones(len(reach))
+            for other, flags in traits.items():
+                if other != rule:
+                    others = others * np.where(flags, widths[other], 1.0)
+            apart = [on & (metric == name) for name in METRICS]
+            enough = [some for some in apart if _enough(some)] or [on]
+            needed = [float(np.quantile((reach / others)[some], COVERED_FRAC)) for some in enough]
+            widths[rule] = min(max(*needed, 1.0), WIDEST)
+    return widths

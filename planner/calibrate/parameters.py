@@ -28,10 +28,10 @@ _LAYER = (
         for engine in ("vllm", "sgl", "trt")
     ),
     *(
-        Parameter(f"layer_moe_{engine}_us", 35.0, 0.4, 5, 200, "prior 35: routing, permutation")
+        Parameter(f"layer_moe_{engine}_us", 35.0, 0.4, 5, 200, "prior 35 at 256 experts: routing")
         for engine in ("vllm", "sgl", "trt")
     ),
-    Parameter("layer_moe_trt_blackwell_us", 25.0, 0.4, 3, 200, "prior 25: routing fused"),
+    Parameter("layer_moe_trt_blackwell_us", 25.0, 0.4, 3, 200, "prior 25: fused"),
     *(
         Parameter(f"layer_mla_{engine}_us", 50.0, 0.4, 5, 250, "prior 50: more, smaller kernels")
         for engine in ("vllm", "sgl", "trt")
@@ -48,6 +48,7 @@ _LAYER = (
     Parameter("sequence_cost_sgl_us", 12.0, 0.5, 1, 60, "prior 12"),
     Parameter("sequence_cost_trt_us", 4.0, 0.5, 0.5, 60, "prior 4: scheduler in C++"),
     Parameter("request_cost_ms", 25.0, 0.5, 3, 120, "prior 25: server and client path"),
+    Parameter("request_cost_sgl_ms", 60.0, 0.5, 3, 400, "prior 60: tokenizer in a process apart"),
 )
 _MACHINE = (
     Parameter("stream_bf16_frac", 0.88, 0.06, 0.6, 0.97, "prior: kernel tables 0.82-0.9"),
@@ -79,13 +80,12 @@ _TRAFFIC = (
     Parameter("waves_varied_frac", 0.1, 0.3, 0.02, 0.6, _NOT_PLANS),
     *(
         Parameter(f"waves_equal_{engine}_frac", prior, 0.4, 0.02, 1.0, _NOT_PLANS)
-        for engine, prior in (("vllm", 0.15), ("sgl", 0.9), ("trt", 0.6))
+        for engine, prior in (("vllm", 0.15), ("trt", 0.6))
     ),
     Parameter("waves_spread_power", 0.3, 0.3, 0.05, 1.0, _NOT_PLANS),
-    Parameter("stream_sgl_tokens", 25.0, 0.3, 5, 60, "servers of one benchmark, not in plans"),
-    Parameter("stream_trt_tokens", 14.0, 0.3, 2, 30, "servers of one benchmark, not in plans"),
-    Parameter("pace_early", 1.3, 0.15, 1.0, 2.5, "stacks of 2024, not in plans"),
-    Parameter("pace_early_rocm", 1.8, 0.25, 1.0, 4.0, "stacks of 2024, not in plans"),
+    Parameter("pace_compiled", 0.95, 0.1, 0.5, 1.2, _NOT_PLANS),
+    Parameter("pace_early", 1.3, 0.25, 1.0, 2.5, "stacks of 2024, not in plans"),
+    Parameter("pace_early_moe", 1.8, 0.25, 1.0, 4.0, "stacks of 2024, not in plans"),
     Parameter("pace_tuned", 0.85, 0.15, 0.5, 1.0, "MLPerf submissions, not in plans"),
     Parameter("pace_tuned_rocm", 0.85, 0.2, 0.4, 1.0, "MLPerf submissions, not in plans"),
 )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from planner.calibrate import naming
+from planner.calibrate.holds import hold_steps
 from planner.calibrate.sources import Traits, data_set_lengths, experts_only, traits_of
 from planner.candidates.enumerate import Configuration
 from planner.errors import ScenarioError
@@ -32,6 +33,8 @@ WEIGHTS_FRAC = 0.6
 UNSTATED_LAYOUT = (
     f"layout not stated: smallest tensor-parallel group that weights fill to {WEIGHTS_FRAC:.0%}"
 )
+SAME_FRAC = 0.01
+"""Rounding between a figure of the table and one quoted in its notes."""
 TPOT_MS_MAX = 20_000.0
 """A token never takes 20 s: such figures are microseconds."""
 
@@ -60,6 +63,8 @@ class Point:
     decode: Configuration | None = None
     """Decode workers of a disaggregated point."""
     decode_replicas: float = 0.0
+    hold_steps: float = 0.0
+    """Decode steps that the server lets a request wait before its prefill."""
     assumed: tuple[str, ...] = ()
     """What was assumed of this row beyond its source, in words."""
 
@@ -131,7 +136,12 @@ def _point(label: str, row: Row, catalog: Catalog, names: Mapping[str, str]) -> 
     kind = _kind(row)
     config = _format(row, catalog, names)
     source = row.get("source", "")
-    traits = traits_of(source, config.engine, catalog.accelerators[config.accelerator].vendor)
+    traits = traits_of(
+        source,
+        config.engine,
+        vendor=catalog.accelerators[config.accelerator].vendor,
+        moe=catalog.models[config.model].experts > 0,
+    )
     prompt, output = _lengths(row, source, config.model, traits)
     measured = {
         "tpot_ms": _figure(row, "itl_or_tpot_ms"),
@@ -148,11 +158,19 @@ def _point(label: str, row: Row, catalog: Catalog, names: Mapping[str, str]) -> 
         config, replicas, decode, decode_replicas = _workers(row, config, catalog)
     else:
         config, replicas = _layout(row, config, catalog, traits)
+        replicas = 1.0 if _of_one_replica(row) else replicas
+    held = 0.0
+    if kind == CLOSED:
+        held = hold_steps(
+            source=source, engine=config.engine, accelerator=config.accelerator,
+            model=config.model, tp=config.tp, clients=load / replicas,
+            nominal=(_number(row, "isl"), _number(row, "osl")),
+        )  # fmt: skip
     return Point(
         id=label, config=config, kind=kind, replicas=replicas, input_tokens=prompt,
         output_tokens=output, load=load, requests=_requests(row, traits, load), traits=traits,
         trust=row.get("trust", ""), groups=_groups(row, config, catalog), decode=decode,
-        decode_replicas=decode_replicas, assumed=assumed, **measured,
+        decode_replicas=decode_replicas, hold_steps=held, assumed=assumed, **measured,
     )  # fmt: skip
 
 
@@ -192,6 +210,21 @@ def _throughput(row: Row) -> float:
     if not math.isnan(each * gpus) and not 0.5 < total / (each * gpus) < 2.0:
         raise _Bad(f"output_tok_s_total {total:g} is not n_gpus x output_tok_s_per_gpu {each:g}")
     return total
+
+
+def _of_one_replica(row: Row) -> bool:
+    """Whether load and throughput are those of one of several replicas.
+
+    Some notes quote the source's own total, input tokens included; where that is the output rate
+    of the table times the replicas, the table's row describes one of them.
+    """
+    quoted = re.search(r"source gives total tok/s=([\d.]+)", row.get("notes", ""))
+    copies = _number(row, "dp")
+    if quoted is None or not copies > 1:
+        return False
+    prompt, output = _number(row, "isl"), _number(row, "osl")
+    rate = float(quoted.group(1)) * output / (prompt + output)
+    return abs(rate / (copies * _throughput(row)) - 1.0) < SAME_FRAC
 
 
 def _kind(row: Row) -> str:

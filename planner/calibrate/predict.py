@@ -14,7 +14,7 @@ outside the engine divided by A, all times are multiplied by A and rates divided
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,8 +68,10 @@ def traffic_of(
     budget = BUDGET_TOKENS * cases.shaped.layout.attention_groups
     batches = np.maximum(clients * cases.prompt / budget, 1.0)
     engines = [f"waves_equal_{cases.keys[i][0]}_frac" for i in cases.key.tolist()]
-    start = row_values(engines, calibration)
-    equal = np.minimum(start * batches ** -calibration["waves_spread_power"], 1.0)
+    start = row_values([e if "sgl" not in e else "" for e in engines], calibration)
+    spread = np.minimum(start * batches ** -calibration["waves_spread_power"], 1.0)
+    # Prefill goes first: all prompts of a wave are in before any of its answers ends.
+    equal = np.where(cases.separate, 1.0, spread)
     return Traffic(
         clients=clients,
         prompt_tokens=cases.prompt,
@@ -81,13 +83,6 @@ def traffic_of(
     )
 
 
-def seen_ttft_s(
-    cases: Cases, calibration: Mapping[str, float], ttft_s: Array, tpot_s: Array
-) -> Array:
-    """First token as a client sees it: the server sends several at once [s]."""
-    return np.asarray(ttft_s + (row_values(cases.streams, calibration) - 1.0) * tpot_s)
-
-
 def closed(cases: Cases, calibration: Mapping[str, float], near: Array | None = None) -> Prediction:
     """A fixed number of clients, each waiting for its answer; `near` as in `closed_loop`."""
     pace, capacity = pace_of(cases, calibration), sequences_fit(cases, calibration)
@@ -96,7 +91,7 @@ def closed(cases: Cases, calibration: Mapping[str, float], near: Array | None = 
     rate = found.requests_per_s * cases.output * cases.replicas
     return Prediction(
         tpot_s=found.tpot_s * pace,
-        ttft_s=seen_ttft_s(cases, calibration, found.ttft_s, found.tpot_s) * pace,
+        ttft_s=(found.ttft_s + cases.hold_steps * found.tpot_s) * pace,
         throughput_tok_s=rate / pace,
         sequences=found.decode_sequences,
         capacity=capacity,
@@ -169,7 +164,9 @@ def offline(
     steps = _Steps(serving, cases)
     limit = np.where(np.isfinite(cases.load), np.maximum(cases.load, 1.0), np.inf)
     running = np.minimum(np.minimum(requests, capacity), limit)
-    traffic = traffic_of(cases, running, capacity, calibration)
+    traffic = replace(
+        traffic_of(cases, running, capacity, calibration), waves_frac=np.zeros(cases.count)
+    )
     full = closed_loop(serving, traffic, near=near)
     more = np.maximum(cases.output - 1, 1.0)
     alone_s = steps.prefill_all(requests) + more * steps.decode(running)
@@ -193,7 +190,7 @@ def open_loop(cases: Cases, calibration: Mapping[str, float]) -> Prediction:
     serving = serving_at(cases, calibration)
     capacity = np.maximum(sequences_fit(cases, calibration), 1.0)
     traffic, pace = traffic_of(cases, capacity, capacity, calibration), pace_of(cases, calibration)
-    traffic = Traffic(**(vars(traffic) | {"waves_frac": np.zeros(cases.count)}))
+    traffic = replace(traffic, waves_frac=np.zeros(cases.count))
     more = traffic.output_tokens - 1
     rate = cases.load * pace
     budget = BUDGET_TOKENS * serving.layout.attention_groups
@@ -214,7 +211,7 @@ def open_loop(cases: Cases, calibration: Mapping[str, float]) -> Prediction:
     ttft_s = ttft_s + 0.0 * np.where(saturated, cases.requests, 0.0)
     return Prediction(
         tpot_s=tpot_s * pace,
-        ttft_s=seen_ttft_s(cases, calibration, ttft_s, tpot_s) * pace,
+        ttft_s=ttft_s * pace,
         throughput_tok_s=served * cases.output * cases.replicas / pace,
         sequences=decode,
         capacity=capacity,
@@ -262,7 +259,7 @@ def disaggregated(
     ttft_s = np.where(rate > SATURATED_FRAC * most, np.maximum(queued_s, ttft_s), ttft_s)
     return Prediction(
         tpot_s=tpot_s * pace,
-        ttft_s=seen_ttft_s(decode, calibration, ttft_s, tpot_s) * pace,
+        ttft_s=ttft_s * pace,
         throughput_tok_s=rate * decode.output / pace,
         sequences=rate * more * tpot_s / workers[1],
         capacity=capacity,

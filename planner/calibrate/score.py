@@ -26,6 +26,7 @@ from planner.perf.bands import (
     RULES,
     Traits,
     band_factors,
+    is_sparse,
     known_as,
     traits_of,
 )
@@ -109,7 +110,9 @@ def score(
             continue
         cases, result = _run(kind, mine, catalog, calibration)
         found[kind] = result
-        traits = band_traits(cases, result.load_frac)
+        sparse = {a: is_sparse(calibration, a) for a in {p.config.accelerator for p in mine}}
+        few = np.array([sparse[p.config.accelerator] for p in mine])
+        traits = band_traits(cases, result.load_frac, few)
         bands = {m: band_factors(calibration, metric=m, traits=traits) for m in METRICS}
         why = _refusals(mine, cases, result)
         for i, point in enumerate(mine):
@@ -148,12 +151,13 @@ def unpacked(cases: Cases) -> np.typing.NDArray[np.bool_]:
     return np.asarray(wide[cases.key])
 
 
-def band_traits(cases: Cases, load_frac: Array) -> Traits:
+def band_traits(cases: Cases, load_frac: Array, sparse: np.typing.NDArray[np.bool_]) -> Traits:
     """What decides the bands of cases."""
     return traits_of(
         cases.shaped,
         unpacked=unpacked(cases),
         extrapolated=np.array([label == EXTRAPOLATED for label in cases.labels]),
+        sparse=sparse,
         loaded=load_frac > LOADED_FRAC,
         own=cases.own.power,
     )

@@ -5,8 +5,8 @@ properties of a benchmark, stated by its publisher or set here as an assumption;
 them. Every one that was applied is listed in the accuracy report.
 
 .. [1] SemiAnalysisAI/InferenceX, benchmarks/single_node/fixed_seq_len/*.sh: lengths drawn from
-       0.8-1.0 of the nominal ones, stream interval of 10-50 tokens (SGLang) and 10-20
-       (TensorRT-LLM), fp8 cache, --max-num-seqs 512.
+       0.8-1.0 of the nominal ones, fp8 cache, --max-num-seqs 512. Their stream intervals do not
+       delay the first token; what holds requests back is in `holds`.
 .. [2] NVIDIA/TensorRT-LLM, docs/source/performance/perf-overview.md, v0.14 to v1.2.
 .. [3] MLCommons inference policies, reference data sets: mean lengths.
 """
@@ -26,12 +26,12 @@ class Traits:
     """Mean lengths over the nominal ones of the table."""
     equal_lengths: bool = True
     """All requests alike, so that they restart together."""
-    stream: str = ""
-    """Calibration row of the tokens that the server sends at once; "": one."""
     pace: str = ""
     """Calibration row of the step time over that of engines as served in 2025-26; "": 1."""
     request_frac: float = SERVED_REQUEST_FRAC
     """Share of the request cost of a served stack: 0 where no server is in the path."""
+    eager_frac: float = 1.0
+    """Share of the eager prefill cost: 0 for engines that were compiled ahead of serving."""
     kv_fp8: bool = False
     """The cache is fp8 where the weights are fp8 or narrower."""
     expert_dp: bool = False
@@ -47,6 +47,12 @@ _TABLES = Traits(
     kv_fp8=True,
     says="TensorRT-LLM tables: no server in the path, fp8 cache with fp8 and fp4 weights",
 )
+_COMPILED = replace(
+    _TABLES,
+    eager_frac=0.0,
+    pace="pace_compiled",
+    says=_TABLES.says + "; engines compiled ahead (to v0.17)",
+)
 # First match wins: prefix of the source, catalog engine ("" for any), traits.
 _SOURCES: tuple[tuple[str, str, Traits], ...] = (
     (
@@ -55,9 +61,8 @@ _SOURCES: tuple[tuple[str, str, Traits], ...] = (
         Traits(
             length_frac=0.9,
             equal_lengths=False,
-            stream="stream_sgl_tokens",
-            says="InferenceX, SGLang: lengths 0.9 of nominal, one message a number of tokens "
-            "(10-50 in its scripts, fitted)",
+            says="InferenceX, SGLang: lengths 0.9 of nominal; on Blackwell the server looks for "
+            "requests every 10 steps, every 30 from 16 clients on (its scripts)",
         ),
     ),
     (
@@ -65,11 +70,12 @@ _SOURCES: tuple[tuple[str, str, Traits], ...] = (
         "tensorrt-llm",
         Traits(
             length_frac=0.9,
+            request_frac=0.35,
             equal_lengths=False,
-            stream="stream_trt_tokens",
             kv_fp8=True,
-            says="InferenceX, TensorRT-LLM: lengths 0.9 of nominal, one message a "
-            "number of tokens (10-20 in its scripts, fitted), fp8 cache",
+            says="InferenceX, TensorRT-LLM: lengths 0.9 of nominal, client on the host (0.35 of "
+            "the request cost), fp8 cache; Llama 70B at 1024/1024 below TP 8 gathers requests "
+            "for 20 steps (its scripts)",
         ),
     ),
     (
@@ -77,9 +83,11 @@ _SOURCES: tuple[tuple[str, str, Traits], ...] = (
         "",
         Traits(
             length_frac=0.9,
+            request_frac=0.35,
             equal_lengths=False,
             kv_fp8=True,
-            says="InferenceX: lengths 0.9 of nominal, fp8 cache with fp8 and fp4 weights",
+            says="InferenceX: lengths 0.9 of nominal, client on the host (0.35 of the request "
+            "cost), fp8 cache with fp8 and fp4 weights",
         ),
     ),
     (
@@ -98,10 +106,12 @@ _SOURCES: tuple[tuple[str, str, Traits], ...] = (
         "",
         Traits(
             request_frac=0.35,
+            eager_frac=0.0,
             says="TensorRT-LLM v0.14 behind Triton: 0.35 of the request cost",
         ),
     ),
-    ("trtllm-perf-overview-v0.9", "", replace(_TABLES, request_frac=0.0)),
+    ("trtllm-perf-overview-v0.9", "", _COMPILED),
+    ("trtllm-perf-overview-v0.17", "", _COMPILED),
     (
         "trtllm-perf-overview-v1.",
         "",
@@ -143,14 +153,17 @@ _DATA_SETS = (
 )
 
 
-def traits_of(source: str, engine: str, vendor: str = "NVIDIA") -> Traits:
-    """Traits of a source; the defaults where nothing is known of it."""
+def traits_of(source: str, engine: str, *, vendor: str = "NVIDIA", moe: bool = False) -> Traits:
+    """Traits of a source; the defaults where nothing is known of it.
+
+    Early stacks were slower by another factor where experts had no tuned kernels yet, and tuned
+    submissions of AMD stacks by another than those of NVIDIA's.
+    """
     name = source.lower()
     matches = (t for start, own, t in _SOURCES if name.startswith(start) and own in ("", engine))
     found = next(matches, Traits())
-    if found.pace and vendor != "NVIDIA":
-        return replace(found, pace=f"{found.pace}_rocm")
-    return found
+    apart = {("pace_early", moe): "_moe", ("pace_tuned", vendor != "NVIDIA"): "_rocm"}
+    return replace(found, pace=found.pace + apart.get((found.pace, True), ""))
 
 
 def data_set_lengths(source: str, model: str) -> tuple[float, float] | None:

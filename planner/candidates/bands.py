@@ -64,6 +64,7 @@ def step_bands(
         shaped,
         unpacked=_unpacked(configs, catalog),
         extrapolated=np.array([label == bands.EXTRAPOLATED for label in labels]),
+        sparse=np.array([bands.is_sparse(calibration, c.accelerator) for c in configs], bool),
         # A load near its limit is planned as such: the queue is computed with the slower steps.
         loaded=np.zeros(len(configs), bool),
         own=own.power,

@@ -27,6 +27,11 @@ from planner.cli.shared import catalog_option, json_option, print_json, say, sho
     show_default=True,
     help="Folds of the cross-validation by accelerator and model.",
 )
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Markdown page whose tables of cross-validated errors are replaced.",
+)
 @catalog_option
 @json_option
 def command(
@@ -35,6 +40,7 @@ def command(
     output: Path | None,
     source: str | None,
     folds: int,
+    report: Path | None,
     catalog: Path | None,
     as_json: bool,
 ) -> None:
@@ -54,13 +60,15 @@ def command(
         2  the command or the file is wrong, or no row can be fitted
     """
     from planner.calibrate.accuracy import coverage, errors_by, ranks, trusted
+    from planner.calibrate.document import tables, with_tables
     from planner.calibrate.recalibrate import recalibrate
     from planner.cli.accuracy_tables import error_tables, rank_table
     from planner.files.catalog import load_catalog
     from planner.files.output import ensure_writable, write_text
 
-    if output is not None:
-        ensure_writable(output)
+    for path in (output, report):
+        if path is not None:
+            ensure_writable(path)
     found = recalibrate(
         points,
         load_catalog(catalog),
@@ -86,3 +94,7 @@ def command(
     if output is not None:
         write_text(output, found.text)
         say(f"wrote {output}")
+    if report is not None:
+        page = report.read_text(encoding="utf-8") if report.exists() else ""
+        write_text(report, with_tables(page, tables(found.held_out.scores, found.moved)))
+        say(f"wrote {report}")

@@ -13,6 +13,8 @@ linear          models with linear-attention layers
 unpacked        weights stored narrower than the arithmetic that multiplies them
 grouped         data parallel attention
 extrapolated    a coefficient was inherited from another generation or precision
+sparse          fewer than `SPARSE_ROWS` points of the accelerator were fitted: its models, engines
+                and years are a small sample of those it will meet
 loaded          arrivals above `LOADED_FRAC` of what the replica can carry: near the limit a
                 small error of the limit is a large one of the latency
 ==============  =====================================================================
@@ -38,15 +40,16 @@ from scipy.special import ndtri
 from planner.perf.shapes import Array, Flags, Serving
 
 METRICS = ("tpot", "ttft", "throughput")
-RULES = ("latent", "linear", "unpacked", "grouped", "extrapolated", "loaded")
+RULES = ("latent", "linear", "unpacked", "grouped", "extrapolated", "sparse", "loaded")
 COVERED_FRAC = 0.8
 """Share of measurements between the low and the high factor."""
 PLAN_SHARES = {"p50": 0.5, "p80": 0.8, "p95": 0.95}
 """Share of measurements that are no slower than a plan assumes, by the name a scenario gives."""
 MEASURED, CALIBRATED, EXTRAPOLATED = "measured", "calibrated", "extrapolated"
+LOADED_FRAC = 0.7
 FITTED = "fitted_rows_"
 """Rows of the calibration that count the fitted points of an accelerator with a model."""
-LOADED_FRAC = 0.7
+SPARSE_ROWS = 200.0
 WIDEST = 5.0
 """Most by which rules multiply the logarithm of a factor."""
 
@@ -62,6 +65,7 @@ class Traits:
     unpacked: Flags
     grouped: Flags
     extrapolated: Flags
+    sparse: Flags
     loaded: Flags
     own: Array = field(default_factory=lambda: np.array(np.nan))
     """Power that measurements of one's own give in place of the rules'; NaN where there are none.
@@ -91,15 +95,35 @@ def known_as(
     return MEASURED if own or (fitted and label == CALIBRATED) else label
 
 
+def is_sparse(calibration: Mapping[str, float], accelerator: str) -> bool:
+    """Whether fewer than `SPARSE_ROWS` points of an accelerator were fitted.
+
+    Examples
+    --------
+    >>> is_sparse({"fitted_rows_mi300x_llama": 56.0, "fitted_rows_h100-sxm_llama": 900.0}, "mi300x")
+    True
+    """
+    start = f"{FITTED}{accelerator}_"
+    rows = sum(value for name, value in calibration.items() if name.startswith(start))
+    return rows < SPARSE_ROWS
+
+
 def traits_of(
-    serving: Serving, *, unpacked: Flags, extrapolated: Flags, loaded: Flags, own: Array
+    serving: Serving,
+    *,
+    unpacked: Flags,
+    extrapolated: Flags,
+    sparse: Flags,
+    loaded: Flags,
+    own: Array,
 ) -> Traits:
-    """Traits of candidates: what their model and layout say, three flags, and a power of their own.
+    """Traits of candidates: what their model and layout say, four flags, and a power of their own.
 
     Parameters
     ----------
     unpacked : the calibration's precision is w4 or w8, of linear layers or experts.
     extrapolated : the label of the candidate's coefficients.
+    sparse : of `is_sparse`.
     loaded : arrivals above `LOADED_FRAC` of what a replica can carry.
     own : `own_power` of the group's own measurements, NaN where there are none.
     """
@@ -111,6 +135,7 @@ def traits_of(
         unpacked=np.asarray(unpacked),
         grouped=np.asarray(serving.layout.attention_groups > 1),
         extrapolated=np.asarray(extrapolated),
+        sparse=np.asarray(sparse),
         loaded=np.asarray(loaded),
         own=np.asarray(own, float),
     )
@@ -135,7 +160,7 @@ def width(calibration: Mapping[str, float], traits: Traits) -> Array:
     >>> rows = {f"band_widen_{rule}": 1.5 for rule in RULES}
     >>> yes, no = np.array([True, True]), np.array([False, False])
     >>> only = np.array([True, False])
-    >>> float(width(rows, Traits(yes, yes, no, no, no, only, no))[0])
+    >>> float(width(rows, Traits(yes, yes, no, no, no, only, no, no))[0])
     2.25
     """
     power = np.ones(np.shape(traits.moe))
@@ -161,7 +186,7 @@ def band_factors(
     >>> rows |= {"band_tpot_moe_low_frac": 0.7, "band_tpot_moe_high_frac": 1.4}
     >>> no = np.array([False, False])
     >>> low, high = band_factors(
-    ...     rows, metric="tpot", traits=Traits(np.array([False, True]), no, no, no, no, no, no))
+    ...     rows, metric="tpot", traits=Traits(np.array([False, True]), *[no] * 7))
     >>> low.tolist(), high.tolist()
     ([0.8, 0.7], [1.25, 1.4])
     """

@@ -215,7 +215,7 @@ def _shared(rows: _Rows, engine: str) -> dict[str, float]:
         "expert_passes": rows.value("expert_passes"),
         "expert_imbalance_frac": rows.value("expert_imbalance_frac"),
         "tile_rows": rows.value("expert_tile_rows"),
-        "request_s": rows.value("request_cost_ms") * MILLI,
+        "request_s": rows.own("request_cost", engine, "_ms") * MILLI,
     }
 
 

@@ -59,9 +59,14 @@ class Operation:
 
 
 def _wave(serving: Serving, traffic: Traffic, budget: Array) -> tuple[Array, Array]:
-    """Mean first-token time of requests that start together, and the decode it spares."""
-    batches = np.maximum(1.0, traffic.clients * traffic.prompt_tokens / budget)
-    tokens = np.minimum(traffic.clients * traffic.prompt_tokens, budget)
+    """Mean TPOT and TTFT of requests that start together [s]: prefill all, then decode all.
+
+    With b batches of prompts a request waits for (b + 1) / 2 of them until its first token and
+    for the other (b - 1) / 2 until its second.
+    """
+    running = np.minimum(traffic.clients, traffic.sequences_max)
+    batches = np.maximum(1.0, running * traffic.prompt_tokens / budget)
+    tokens = np.minimum(running * traffic.prompt_tokens, budget)
     step = iteration_s(
         serving,
         prefill_tokens=tokens,
@@ -70,7 +75,15 @@ def _wave(serving: Serving, traffic: Traffic, budget: Array) -> tuple[Array, Arr
         prefill_context_tokens=traffic.prompt_tokens / 2,
         prompt_ends=tokens / traffic.prompt_tokens,
     )
-    return (batches + 1) / 2 * step, (batches - 1) / (2 * batches)
+    together = iteration_s(
+        serving,
+        prefill_tokens=0.0,
+        decode_sequences=running,
+        context_tokens=traffic.prompt_tokens + traffic.output_tokens / 2,
+    )
+    held_s = (batches - 1) / 2 * step
+    request_s = serving.coefficients.request_s
+    return together + held_s / (traffic.output_tokens - 1), request_s + held_s + step
 
 
 def latencies(serving: Serving, traffic: Traffic, decode: Array) -> tuple[Array, Array]:
@@ -94,14 +107,15 @@ def latencies(serving: Serving, traffic: Traffic, decode: Array) -> tuple[Array,
 
     plain_s, mixed_s = step(0.0, decode), step(chunk, decode)
     extra_s = np.where(traffic.separate_prefill, step(chunk, 0.0), mixed_s - plain_s)
-    wave_s, spared = _wave(serving, traffic, budget)
-    met = (1 - traffic.waves_frac) + traffic.waves_frac * spared
-    tpot_s = plain_s + carries * met * extra_s
+    free_tpot_s = plain_s + carries * extra_s
     prefill_s = np.maximum(1.0, prompt / chunk) * mixed_s
     busy = np.minimum(carries, BUSY_FRAC_MAX)
     queue_s = 0.5 * prefill_s * busy / (QUEUE_SLACK - busy)
-    free_s = serving.coefficients.request_s + 0.5 * tpot_s + queue_s + prefill_s
-    return tpot_s, (1 - traffic.waves_frac) * free_s + traffic.waves_frac * wave_s
+    free_ttft_s = serving.coefficients.request_s + 0.5 * free_tpot_s + queue_s + prefill_s
+    wave_tpot_s, wave_ttft_s = _wave(serving, traffic, budget)
+    share = traffic.waves_frac
+    tpot_s = (1 - share) * free_tpot_s + share * wave_tpot_s
+    return tpot_s, (1 - share) * free_ttft_s + share * wave_ttft_s
 
 
 def _held(serving: Serving, traffic: Traffic, decode: Array) -> tuple[Array, Array, Array]:

@@ -32,7 +32,7 @@ def test_model_that_fits_no_accelerator(tmp_path, capsys):
     )  # fmt: skip
     assert status == 3
     assert "chat: none of 4 configurations can serve: " in said
-    # 812 GB over eight cards of 48.3 GB, of which vLLM may take 0.865.
+    # 812 GB over eight cards of 48.3 GB, of which vLLM may take 0.861.
     assert "weights need 101 GB of 42" in said
 
 

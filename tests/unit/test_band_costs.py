@@ -23,9 +23,12 @@ from planner.result import BandCost, BandCosts, OptionRow
 from tests import small_world
 from tests.small_world import CHAT, known, scenario
 
+LAX = {**CHAT, "slo": {"ttft_ms": 4000, "tpot_ms": 300}}
+"""Kept at p95 too."""
+
 
 def question(**sections):
-    return known(scenario(**sections))
+    return known(scenario(**{"demand": [LAX], "planning": {"plan_at": "p80"}, **sections}))
 
 
 def test_the_other_sides_and_half_the_band():
@@ -89,7 +92,7 @@ def answer(name, status="solved", usd=None):
 
 
 def banded(**changes):
-    _, plan = small_world.mixed()
+    _, plan = small_world.mixed_at_p80()
     usd = plan.npv_usd
     found = {
         "p50": answer("p50", usd=0.7 * usd), "p95": answer("p95", "infeasible"),
@@ -114,7 +117,7 @@ def test_a_missing_side_is_said():
 
 
 def test_worth_is_never_below_nothing_and_unknown_without_a_fleet():
-    usd = small_world.mixed()[1].npv_usd
+    usd = small_world.mixed_at_p80()[1].npv_usd
     assert banded(halved=answer("halved", usd=1.01 * usd)).band_costs.worth_usd == 0.0
     unsolved = banded(halved=answer("halved", "unsolved")).band_costs
     assert unsolved.worth_usd is None

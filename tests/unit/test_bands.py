@@ -9,7 +9,7 @@ from planner.errors import CatalogError, ScenarioError
 from planner.files.catalog import load_catalog
 from planner.perf.bands import METRICS, RULES, row_name
 from planner.schema.catalog import Correction, correction_name
-from planner.verification.verify import _subjects
+from planner.verification.subjects import question_of, subjects
 from tests import small_world
 from tests.small_world import CHAT, NIGHT, scenario
 
@@ -124,17 +124,18 @@ def test_a_rate_of_the_serving_table_stands():
 
 
 def test_a_plan_is_verified_on_the_steps_it_was_planned_with():
-    _, plan = small_world.mixed()
+    _, plan = small_world.mixed_at_p80()
     assert plan.scenario["planning"]["plan_at"] == "p80"
     used = {pool.candidate for pool in plan.pools}
-    assert set(_subjects(plan, small_world.catalog())) == used
+    assert set(subjects(plan, question_of(plan), small_world.catalog())) == used
     other = {**plan.scenario, "planning": {**plan.scenario["planning"], "plan_at": "p50"}}
+    changed = plan.model_copy(update={"scenario": other})
     with pytest.raises(ScenarioError, match="planned with a limit of"):
-        _subjects(plan.model_copy(update={"scenario": other}), small_world.catalog())
+        subjects(changed, question_of(changed), small_world.catalog())
 
 
 def test_the_plan_says_what_it_took():
-    _, plan = small_world.mixed()
+    _, plan = small_world.mixed_at_p80()
     row = next(r for r in plan.candidates if r.id == plan.pools[0].candidate)
     assert row.rate_low_rps < row.rate_rps < row.rate_high_rps
     assert row.band_low_frac < 1 < row.planned_frac < row.band_high_frac

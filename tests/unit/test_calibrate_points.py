@@ -193,3 +193,23 @@ def test_the_command_prints_tables_and_writes_json(tmp_path):
     assert tpot["low"] < tpot["predicted"] < tpot["high"]
     # 70e9 weights in fp8 over 2 x 4.8 TB/s are 7.3 ms; a step adds 80 layers of 50-100 us.
     assert 7.3 + 4 < tpot["predicted"] < 7.3 + 16
+
+
+def test_a_row_that_quotes_twice_its_own_rate_describes_one_of_two_replicas(catalog):
+    # The source's 184.85 tok/s count input and output of 128 + 2048: 174 of output, twice the
+    # 86.99 of the row.
+    row = {
+        "load_kind": "offline_batch", "mode": "offline", "isl": "128", "osl": "2048", "dp": "2",
+        "n_gpus": "4", "concurrency_or_qps": "4", "itl_or_tpot_ms": "", "ttft_ms": "",
+        "output_tok_s_total": "86.99",
+    }  # fmt: skip
+    quoted = one(catalog, **row, notes="source gives total tok/s=184.849684")
+    assert (quoted.replicas, quoted.load) == (1, 4)
+    assert one(catalog, **row, notes="source gives total tok/s=92.42").replicas == 2
+    assert one(catalog, **row).replicas == 2
+
+
+def test_early_stacks_are_slower_by_another_factor_with_experts(catalog):
+    moe = {"model": "deepseek-r1", "tp": "8", "n_gpus": "8"}
+    assert one(catalog, source="dstack-h100").traits.pace == "pace_early"
+    assert one(catalog, source="dstack-h100", **moe).traits.pace == "pace_early_moe"

@@ -73,12 +73,21 @@ def test_a_slower_clock_stretches_every_time(catalog, calibration):
     assert found.throughput_tok_s == pytest.approx(base.throughput_tok_s / 2, rel=1e-6)
 
 
-def test_messages_of_several_tokens_delay_the_first(catalog, calibration):
+def test_steps_that_a_server_holds_requests_back_delay_the_first_token(catalog, calibration):
     plain = closed(catalog, 4)
-    late = replace(plain, streams=("stream_sgl_tokens",))
-    rows = calibration | {"stream_sgl_tokens": 11.0}
-    a, b = predict.closed(plain, rows), predict.closed(late, rows)
-    assert b.ttft_s - a.ttft_s == pytest.approx(10 * a.tpot_s)
+    late = replace(plain, hold_steps=np.array([15.0]))
+    a, b = predict.closed(plain, calibration), predict.closed(late, calibration)
+    assert b.ttft_s - a.ttft_s == pytest.approx(15 * a.tpot_s)
+
+
+def test_engines_compiled_ahead_pay_no_eager_prefill(catalog, calibration):
+    plain = cases(catalog, load_kind="static_batch", concurrency_or_qps="1")
+    ahead = replace(plain, eager_frac=np.array([0.0]))
+    a, b = predict.static(plain, calibration), predict.static(ahead, calibration)
+    # One step with prefill, 80 layers of Llama 70B.
+    spared_s = 80 * calibration["layer_prefill_us"] * 1e-6
+    assert a.ttft_s - b.ttft_s == pytest.approx(spared_s)
+    assert b.tpot_s == pytest.approx(a.tpot_s)
 
 
 def test_static_batch_by_its_parts(catalog, calibration):

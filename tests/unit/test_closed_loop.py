@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from serving_world import LLAMA_8B, real, toy
 
 from planner.perf.closed_loop import Traffic, closed_loop
 from planner.perf.step_time import iteration_s
+from tests.unit.serving_world import LLAMA_8B, real, toy
 
 
 def traffic(clients, *, prompt=1000.0, output=301.0, room=1e6, waves=0.0, separate=False):
@@ -43,6 +43,21 @@ def test_clients_beyond_the_room_wait():
     queued = closed_loop(real(LLAMA_8B), traffic([64.0], room=16.0))
     assert queued.tpot_s == pytest.approx(few.tpot_s)
     assert queued.ttft_s == pytest.approx(few.ttft_s + 48 / few.requests_per_s)
+
+
+def test_a_full_wave_prefills_all_and_then_decodes_all():
+    # 64 prompts of 1000 tokens fill 64,000 / 8192 = 7.8125 steps: half of them and a half pass
+    # before a mean first token, (7.8125 - 1) / 2 = 3.40625 more before its second.
+    world = real(LLAMA_8B)
+    found = closed_loop(world, traffic([64.0], waves=1.0, separate=True))
+    step = iteration_s(
+        world, prefill_tokens=8192.0, decode_sequences=0.0, context_tokens=0.0,
+        prefill_context_tokens=500.0, prompt_ends=8.192,
+    )  # fmt: skip
+    together = iteration_s(world, prefill_tokens=0.0, decode_sequences=64.0, context_tokens=1150.5)
+    request_s = world.coefficients.request_s
+    assert found.ttft_s == pytest.approx(request_s + 4.40625 * step)
+    assert found.tpot_s == pytest.approx(together + 3.40625 * step / 300)
 
 
 def test_waves_delay_first_tokens_and_spare_decode():

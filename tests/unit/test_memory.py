@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from serving_world import (
+
+from planner.perf import memory
+from planner.perf.shapes import Architecture, Format, Layout
+from tests.unit.serving_world import (
     BF16,
     DEEPSEEK_R1,
     GPT_OSS_20B,
@@ -18,9 +21,6 @@ from serving_world import (
     calibration,
     toy,
 )
-
-from planner.perf import memory
-from planner.perf.shapes import Architecture, Format, Layout
 
 GIB = 2**30
 FP8 = BF16 | {"linear_bytes": 1, "expert_bytes": 1}

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from serving_world import LLAMA_70B, calibration, real, toy
 
 from planner.perf import roofline, step_time
 from planner.perf.roofline import Resource
+from tests.unit.serving_world import LLAMA_70B, calibration, real, toy
 
 
 def test_llama_70b_decode_on_eight_h100():

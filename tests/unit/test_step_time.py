@@ -5,7 +5,14 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving_world import (
+
+from planner.errors import CatalogError
+from planner.perf import calibrated, memory, step_time
+from planner.perf.reduce import Lengths, reduce_to_replica
+from planner.perf.replica import step_s
+from planner.perf.shapes import Link
+from planner.schema.catalog import Calibration
+from tests.unit.serving_world import (
     BF16,
     CATALOG,
     DEEPSEEK_R1,
@@ -16,13 +23,6 @@ from serving_world import (
     real,
     toy,
 )
-
-from planner.errors import CatalogError
-from planner.perf import calibrated, memory, step_time
-from planner.perf.reduce import Lengths, reduce_to_replica
-from planner.perf.replica import step_s
-from planner.perf.shapes import Link
-from planner.schema.catalog import Calibration
 
 # 10 layers with 4 experts of 3 x 1000 x 100 weights, 2 a token, beside 1e9 dense weights.
 MOE = {
@@ -93,7 +93,8 @@ def test_experts_by_hand():
     # Permuted five times, activated once: 1 x 2 x 10 x 3 x (5 x 1000 + 100) x 2 bytes = 0.612 MB;
     # norms 0.2 MB.
     assert found["elementwise"] == pytest.approx(0.812e-6)
-    assert found["layers"] == pytest.approx(10 * 10e-6 + 10 * 20e-6)
+    # Routing of 4 experts costs 4/256 of that of 256.
+    assert found["layers"] == pytest.approx(10 * 10e-6 + 10 * 20e-6 * 4 / 256)
 
 
 def test_attention_groups_replace_an_all_reduce_by_dispatch_and_combine():
