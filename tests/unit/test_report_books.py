@@ -236,3 +236,15 @@ def test_books_are_checked_against_the_ledger(plan):
     assert sum(name.startswith("Asset register") for name in names) == 3
     assert "Owed by contract = ledger" in names
     assert "Tax saved by deductions and rates = ledger" in names
+
+
+def test_frames_hold_the_books(plan):
+    seen, found = view(plan), report.frames(plan)
+    assert found["profit"]["total"].sum() == pytest.approx(seen.cash_usd.sum(), rel=1e-9)
+    orders = found["assets"].drop_duplicates(["group", "ordered"])
+    (bought,) = [line.key for line in seen.lines if line.category == "orders"]
+    assert orders["cost_usd"].sum() == pytest.approx(seen.values[bought].sum())
+    (contract,) = found["commitments"].to_dict("records")
+    assert contract["upfront_usd"] == pytest.approx(contract["value_usd"] / 2)
+    peak = report.metrics(plan)["peak_obligations_usd"]
+    assert peak == pytest.approx(seen.obligations_usd.max())
