@@ -15,6 +15,7 @@ import openpyxl
 import pytest
 
 from planner.report import recost
+from planner.report.ledger_view import view
 from planner.report.option_figures import option_figures
 from planner.report.workbook import workbook_bytes, write_workbook
 from tests.compared_plan import compared_plan
@@ -332,6 +333,36 @@ def every_cell_agrees(book, model, again) -> int:
     assert len(tied) >= 3
     assert all(model.get_cell_value(checks, row, 5) == 1 for row in tied)
     return count
+
+
+def test_books_hold_while_another_option_is_shown(tmp_path):
+    # The other option buys nothing and signs twice as much.
+    plan = answered()[1]
+    other = {
+        key: [x * (0 if key.endswith("_bought") else 2 if key.endswith("_signed") else 1)
+              for x in row]
+        for key, row in plan.ledger_quantities.items()
+    }  # fmt: skip
+    option = plan.as_option().model_copy(
+        update={"name": "rented", "title": "Rented", "status": "solved", "ledger_quantities": other}
+    )
+    seen = view(plan, option)
+    option = option.model_copy(update={"npv_usd": seen.npv_usd})
+    path = tmp_path / "options.xlsx"
+    write_workbook(
+        plan.model_copy(update={"options": [plan.as_option(), option], "gap_frac": 0.0}), path
+    )
+    book = openpyxl.load_workbook(path)
+    model = ironcalc.load_from_xlsx(str(path), "en", "UTC")
+    flip(model, book, 2)
+    assert npv_of(model, book) == pytest.approx(seen.npv_usd, abs=0.01, rel=1e-9)
+    assert model.get_cell_value(book.sheetnames.index("Cover"), 5, 2) == "All checks hold"
+    note = model.get_cell_value(book.sheetnames.index("Assets"), 3, 1)
+    assert note.startswith("Another option is shown")
+    owed = next(c.row for c in book["Commitments"]["A"] if c.value == "Owed whatever happens")
+    last = 3 + len(plan.periods)
+    found = model.get_cell_value(book.sheetnames.index("Commitments"), owed, last)
+    assert found == pytest.approx(seen.obligations_usd[seen.horizon_months - 1], abs=0.01)
 
 
 @pytest.mark.slow
