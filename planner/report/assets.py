@@ -23,6 +23,8 @@ class Vintage:
 
     group: str
     """GB200 NVL72 at hq, owned."""
+    month: int
+    """Of the order, 0 for the first."""
     ordered: date
     in_service: date | None
     """None: not delivered within the horizon."""
@@ -74,6 +76,7 @@ def _vintage(
     placed = np.flatnonzero(named("placed in service", "calculation"))
     return Vintage(
         group=lines[0].group,
+        month=month,
         ordered=view.dates[month],
         in_service=view.dates[int(placed[0])] if len(placed) else None,
         lots=lots,

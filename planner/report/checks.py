@@ -9,22 +9,24 @@ import numpy as np
 from planner.report.ledger_view import View, terms
 from planner.report.sheet_annual import TOTAL as ANNUAL_TOTAL
 from planner.report.sheet_annual import AnnualSheet
+from planner.report.sheet_assets import AssetsSheet
 from planner.report.sheet_cash import NPV_NAME, CashSheet
+from planner.report.sheet_commitments import CommitmentsSheet
 from planner.report.sheet_costs import CostsSheet
 from planner.report.sheet_demand import DemandSheet
 from planner.report.sheet_fleet import FleetSheet
 from planner.report.sheet_inputs import InputsSheet
 from planner.report.sheet_options import OptionsSheet
+from planner.report.sheet_pnl import ProfitSheet
 from planner.report.sheet_scenarios import ScenariosSheet
 from planner.report.sheet_sensitivity import SensitivitySheet
+from planner.report.sheet_tax import TaxSheet
 from planner.report.style import CENTS, COUNT, SCIENTIFIC
 from planner.report.traffic_share import served_by_period
 from planner.result import Plan
 
 MONEY_USD, MONEY_RATIO, SHARE = 0.01, 1e-12, 1e-6
 SHARE_FORMAT = "0.000000"
-ARGUMENTS_MAX = 30
-"""Of one function call; old programs take no more."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,14 @@ class Parts:
     cash: CashSheet
     annual: AnnualSheet
     fleet: FleetSheet
+    profit: ProfitSheet
     scenarios: ScenariosSheet | None = None
     options: OptionsSheet | None = None
     sensitivity: SensitivitySheet | None = None
     demand: DemandSheet | None = None
+    assets: AssetsSheet | None = None
+    commitments: CommitmentsSheet | None = None
+    tax: TaxSheet | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +67,8 @@ class Check:
     at_most: bool = False
     when_as_solved: bool = False
     """Only meant while the inputs are those of the solve."""
+    when_plan_shown: bool = False
+    """Only meant while the sheets show the plan and no other option."""
 
     @property
     def tolerance(self) -> float:
@@ -80,6 +88,9 @@ def checks(parts: Parts) -> list[Check]:
     """Money adds up, demand is served, the gap and every constraint hold."""
     return [
         *_money(parts),
+        *_assets(parts.assets),
+        *_owed(parts.commitments),
+        *_tax(parts.tax, parts.annual),
         *_room(parts),
         *_served(parts),
         *_carried(parts),
@@ -90,6 +101,7 @@ def checks(parts: Parts) -> list[Check]:
 
 def _money(parts: Parts) -> list[Check]:
     view, cash, annual, costs = parts.view, parts.cash, parts.annual, parts.costs
+    profit = parts.profit
     total = float(view.cash_usd.sum())
     cash_total = f"={cash.total(cash.total_row)}"
     amounts, categories = costs.column("E", fixed=True), costs.column("B", fixed=True)
@@ -115,8 +127,16 @@ def _money(parts: Parts) -> list[Check]:
         Check(
             name="Profit and loss over the whole life = cash",
             note="USD: expenses, depreciation, amortization and disposal against what is paid",
-            found=f"={_sum_of(costs, view)}", found_value=float(view.profit_usd.sum()),
+            found=f"={profit.total(profit.total_row)}", found_value=float(view.profit_usd.sum()),
             expected=cash_total, expected_value=total, style=CENTS, money=True,
+        ),
+        Check(
+            name="Profit and loss by fiscal year = by month",
+            note="USD",
+            found=f"={profit.years_total}*{annual.scale.name}",
+            found_value=float(view.profit_usd.sum()),
+            expected=f"={profit.total(profit.total_row)}",
+            expected_value=float(view.profit_usd.sum()), style=CENTS, money=True,
         ),
         Check(
             name="Cash by fiscal year = cash by month",
@@ -133,11 +153,55 @@ def _money(parts: Parts) -> list[Check]:
     ]  # fmt: skip
 
 
-def _sum_of(costs: CostsSheet, view: View) -> str:
-    """Totals of the lines of profit and loss, added in batches that every program takes."""
-    totals = [costs.total(line.key) for line in view.profit_lines]
-    batches = [totals[i : i + ARGUMENTS_MAX] for i in range(0, len(totals), ARGUMENTS_MAX)]
-    return "+".join(f"SUM({','.join(batch)})" for batch in batches) or "0"
+def _assets(sheet: AssetsSheet | None) -> list[Check]:
+    """The register, order by order, against the ledger's rows of whole groups."""
+    if sheet is None:
+        return []
+    rows = [
+        ("cost of all orders", sheet.cost, sheet.cost_in_costs, sheet.cost_usd),
+        (
+            "book depreciation", sheet.depreciation, sheet.depreciation_in_costs,
+            sheet.depreciation_usd,
+        ),
+        ("federal tax basis at the end", sheet.basis, sheet.basis_in_costs, sheet.basis_usd),
+    ]  # fmt: skip
+    return [
+        Check(
+            name=f"Asset register = ledger: {what}", note="USD, of the plan's orders",
+            found=f"={found}", found_value=usd, expected=f"={expected}", expected_value=usd,
+            style=CENTS, money=True, when_plan_shown=True,
+        )
+        for what, found, expected, usd in rows
+        if found
+    ]  # fmt: skip
+
+
+def _owed(sheet: CommitmentsSheet | None) -> list[Check]:
+    """What contracts owe, one by one, against the ledger's rows of whole groups."""
+    if sheet is None:
+        return []
+    return [
+        Check(
+            name="Owed by contract = ledger", note="USD, sum over the ends of all periods",
+            found=f"={sheet.owed}", found_value=sheet.owed_usd,
+            expected=f"={sheet.owed_in_costs}", expected_value=sheet.owed_usd,
+            style=CENTS, money=True, when_plan_shown=True,
+        )
+    ]  # fmt: skip
+
+
+def _tax(sheet: TaxSheet | None, annual: AnnualSheet) -> list[Check]:
+    """Tax from deductions and rates by fiscal year, against the ledger's tax by month."""
+    if sheet is None:
+        return []
+    return [
+        Check(
+            name="Tax saved by deductions and rates = ledger", note="USD, all fiscal years",
+            found=f"={sheet.saved}*{annual.scale.name}", found_value=sheet.saved_usd,
+            expected=f"=-({sheet.paid_in_costs})", expected_value=sheet.saved_usd,
+            style=CENTS, money=True,
+        )
+    ]  # fmt: skip
 
 
 def _room(parts: Parts) -> list[Check]:

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planner.errors import ScenarioError
+from planner.report.assets import register
+from planner.report.contracts import contracts
 from planner.report.ledger_view import CAPEX, TAX, View, view
+from planner.report.profit import costs_of
 from planner.result import ClassCost, LedgerInput, Plan, Record
 
 if TYPE_CHECKING:
@@ -24,7 +27,8 @@ def metrics(plan: Plan) -> dict[str, Any]:
     npv_usd, undiscounted_usd, gap_frac (None where the fleet was not optimized for the inputs),
     npv_before_tax_usd, npv_tax_usd (negative where the plan saves tax), peak_cash_usd (most cash
     out at any month's end), obligations_usd_by_fiscal_year (still owed at each year's end, what
-    ending all contracts and orders would cost), profit_and_loss_usd_by_fiscal_year (expenses),
+    ending all contracts and orders would cost), peak_obligations_usd (most of it at any month's
+    end), profit_and_loss_usd_by_fiscal_year (expenses),
     capex_usd_by_fiscal_year, cost_usd_by_category (undiscounted), cost_usd_by_fiscal_year,
     usd_per_mtoken by class.
     """
@@ -45,6 +49,7 @@ def metrics(plan: Plan) -> dict[str, Any]:
         "obligations_usd_by_fiscal_year": dict(
             zip(seen.years, seen.at_year_end(seen.obligations_usd).tolist(), strict=True)
         ),
+        "peak_obligations_usd": float(seen.obligations_usd.max(initial=0.0)),
         "usd_per_mtoken": {row.demand_class: row.usd_per_mtoken for row in plan.class_costs},
     }
 
@@ -61,8 +66,9 @@ def _by_year(seen: View, row: Any) -> dict[str, float]:
 def frames(plan: Plan) -> dict[str, pd.DataFrame]:
     """The plan as tables: fleet, pools, apis, candidates, inputs, ledger, cash, classes, sources.
 
-    `ledger` has a row a month and a column a ledger line, `cash` a column a category; `fleet`,
-    `pools` and `apis` have a row for each period of each entry.
+    `ledger` has a row a month and a column a ledger line, `cash` a column a category, `profit` a
+    column a kind of cost in the books; `fleet`, `pools` and `apis` have a row for each period of
+    each entry, `assets` one for each order and fiscal year, `commitments` one for each contract.
     """
     import pandas as pd  # noqa: PLC0415  (0.4 s that commands without frames need not wait)
 
@@ -75,6 +81,12 @@ def frames(plan: Plan) -> dict[str, pd.DataFrame]:
         "cash": pd.DataFrame(
             {**cash, "total": seen.cash_usd, "present_value": present}, index=months
         ),
+        "profit": pd.DataFrame(
+            {**{cost.label: cost.usd(seen) for cost in costs_of(seen)}, "total": seen.profit_usd},
+            index=months,
+        ),
+        "assets": pd.DataFrame(_assets(seen)),
+        "commitments": pd.DataFrame(_commitments(seen)),
         "fleet": pd.DataFrame(_fleet(plan)),
         "pools": pd.DataFrame(_pools(plan)),
         "apis": pd.DataFrame(_apis(plan)),
@@ -87,6 +99,33 @@ def frames(plan: Plan) -> dict[str, pd.DataFrame]:
 
 def _rows(records: list[Any]) -> list[dict[str, Any]]:
     return [record.model_dump() for record in records if isinstance(record, Record)]
+
+
+def _assets(seen: View) -> list[dict[str, Any]]:
+    return [
+        {
+            "group": one.group, "ordered": one.ordered, "in_service": one.in_service,
+            "lots": one.lots, "cost_usd": one.cost_usd, "fiscal_year": year,
+            "accumulated_depreciation_usd": one.book_depreciation_usd[y],
+            "net_book_usd": one.net_book_usd[y],
+            **{f"{who}_basis_usd": row[y] for who, row in one.tax_basis_usd.items()},
+        }
+        for one in register(seen)
+        for y, year in enumerate(seen.years)
+    ]  # fmt: skip
+
+
+def _commitments(seen: View) -> list[dict[str, Any]]:
+    return [
+        {
+            "group": one.group, "signed": seen.dates[one.month],
+            "last_month": seen.dates[one.last_month], "lots": one.lots,
+            "term_months": one.term_months, "usd_per_h": one.usd_per_h,
+            "value_usd": one.value_usd, "upfront_usd": one.upfront_usd,
+            "monthly_usd": one.monthly_usd,
+        }
+        for one in contracts(seen)
+    ]  # fmt: skip
 
 
 def _fleet(plan: Plan) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from planner.report import html_fleet, html_lists, html_options
+from planner.report import html_books, html_fleet, html_lists, html_options
 from planner.report.html_decision import decision
 from planner.report.html_model import Section
 from planner.report.html_money import Money, commitments, costs, paid
@@ -78,7 +78,10 @@ def sections(plan: Plan, audit: Section) -> list[Section]:
         html_fleet.latency(plan),
         html_lists.candidates(plan),
         costs(seen, money),
-        commitments(plan, seen, money),
+        html_books.profit(seen, money),
+        html_books.assets(seen, money),
+        commitments(plan, seen, money, html_books.contract_blocks(plan, whole, money)),
+        html_books.tax(seen, money),
         *parts(plan),
         html_lists.inputs(plan),
         html_lists.sources(plan),

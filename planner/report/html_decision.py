@@ -20,7 +20,7 @@ from planner.report.html_model import (
 )
 from planner.report.html_money import Money
 from planner.report.ledger_view import AFTER, CAPEX, View
-from planner.report.words import asks, machine, quality_of_data
+from planner.report.words import asks, machine, quality_of_data, tax_text
 from planner.result import Plan
 
 
@@ -29,7 +29,7 @@ def decision(plan: Plan, seen: View, money: Money) -> Section:
     clauses = asks(plan) or ["no fleet is needed: there is no demand"]
     blocks: list[Block] = [
         Bullets([f"{clause[0].upper()}{clause[1:]}." for clause in clauses], "ask"),
-        _figures(seen, money),
+        _figures(plan, seen, money),
         _costs(seen, money),
         Plots([years_chart(seen, money, "decision-years"), cumulative_chart(seen, money)]),
     ]
@@ -43,9 +43,9 @@ def decision(plan: Plan, seen: View, money: Money) -> Section:
     return Section("decision", "Decision", "What is to be approved, and what it costs.", blocks)
 
 
-def _figures(seen: View, money: Money) -> Figures:
+def _figures(plan: Plan, seen: View, money: Money) -> Figures:
     tiles = (
-        ("Net present cost", seen.npv_usd, "discounted, obligations included"),
+        ("Net present cost", seen.npv_usd, f"{tax_text(plan)}, discounted"),
         ("Cash out, undiscounted", seen.cash_usd.sum(), "horizon and obligations beyond"),
         ("of it purchases", seen.category_usd(CAPEX).sum(), "capex, all orders"),
         ("of it firm once signed", seen.firm_usd.sum(), "purchases and commitments"),

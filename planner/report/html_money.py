@@ -162,9 +162,16 @@ def _months(seen: View, money: Money) -> Table:
     return Table(f"Cash out by month, {money.unit}", columns, rows)
 
 
-def commitments(plan: Plan, seen: View, money: Money) -> Section | None:
-    """What is ordered when, and what of it must be paid in any case; None where nothing is."""
-    blocks = [table for table in (_orders(plan), _firm(seen, money)) if table is not None]
+def commitments(
+    plan: Plan, seen: View, money: Money, contracts: Sequence[Block] = ()
+) -> Section | None:
+    """What is ordered when, and what of it must be paid in any case; None where nothing is.
+
+    `contracts` are blocks on each contract, which follow.
+    """
+    tables = (_orders(plan), _firm(seen, money))
+    blocks: list[Block] = [table for table in tables if table is not None]
+    blocks += contracts
     if not blocks:
         return None
     lead = "What is signed, when, and what is owed from then on whatever happens."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from openpyxl.utils import get_column_letter
@@ -31,6 +32,13 @@ from planner.report.style import FINE, MONEY, MONTH, TEXT
 
 NPV_NAME = "NetPresentCost"
 _NOTE = "USD, nominal; cost is positive, so a lower net present cost is better."
+
+
+class Monthly(Protocol):
+    """A sheet with a column a month."""
+
+    def span(self, row: int) -> str:
+        """All months of a row from another sheet, columns fixed."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ def write_cash(book: Book, view: View, costs: CostsSheet) -> CashSheet:
     """Write the sheet."""
     page = book.page("Cash", widths=(*WIDTHS, *[MONTH_WIDTH] * view.months))
     page.heading("Cash out and present value", _NOTE)
-    _time_links(page, view, costs)
+    time_links(page, view, costs)
     sheet = _layout(page, view, costs)
     _section(page, TOP, "Cash out by category", sheet)
     for category, row in sheet.categories.items():
@@ -70,9 +78,9 @@ def write_cash(book: Book, view: View, costs: CostsSheet) -> CashSheet:
             f"=SUMIFS({costs.column('{c}', fixed=False)},{costs.column('$B', fixed=False)},$B{row})"
         )
         label = category.capitalize() if category != "api" else "API"
-        _monthly(page, sheet, row, label, formula, values=view.category_usd(category), look="link")
+        monthly(page, sheet, row, label, formula, values=view.category_usd(category), look="link")
     first, last = min(sheet.categories.values()), max(sheet.categories.values())
-    _monthly(
+    monthly(
         page, sheet, sheet.total_row, "Cash out", f"=SUM({{c}}{first}:{{c}}{last})",
         values=view.cash_usd, look="total",
     )  # fmt: skip
@@ -93,7 +101,8 @@ def _layout(page: Page, view: View, costs: CostsSheet) -> CashSheet:
     )
 
 
-def _time_links(page: Page, view: View, costs: CostsSheet) -> None:
+def time_links(page: Page, view: View, costs: CostsSheet) -> None:
+    """The time line of sheet Costs."""
     time_line(page, view)
     days: list[float | str] = [_serial(day.toordinal()) for day in view.dates]
     rows: tuple[tuple[int, Sequence[float | str], str, str], ...] = (
@@ -120,9 +129,9 @@ def _section(page: Page, row: int, title: str, sheet: CashSheet) -> None:
     page.put(row, LABEL, title, "group")
 
 
-def _monthly(
+def monthly(
     page: Page,
-    sheet: CashSheet,
+    sheet: Monthly,
     row: int,
     label: str,
     formula: str,
@@ -156,7 +165,7 @@ def _firm(page: Page, view: View, costs: CostsSheet, sheet: CashSheet) -> None:
     formula = (
         f"=SUMIFS({costs.column('{c}', fixed=False)},{costs.column('$C', fixed=False)},$B{row})"
     )
-    _monthly(page, sheet, row, "of it firm once signed", formula, values=view.firm_usd, look="link")
+    monthly(page, sheet, row, "of it firm once signed", formula, values=view.firm_usd, look="link")
 
 
 def _present_value(page: Page, view: View, costs: CostsSheet, sheet: CashSheet) -> None:
@@ -167,12 +176,12 @@ def _present_value(page: Page, view: View, costs: CostsSheet, sheet: CashSheet) 
         (pv - 1, "counted", "Share of cash that counts"),
     ):
         formula = f"={costs.title}!{{c}}{rows[key]}"
-        _monthly(
+        monthly(
             page, sheet, row, label, formula, values=view.values[key], look="link",
             unit="factor", style=FINE, summed=False,
         )  # fmt: skip
     present = view.cash_usd * view.weight
-    _monthly(
+    monthly(
         page, sheet, pv, "Present value of cash out (total: net present cost)",
         f"={{c}}{total}*{{c}}{pv - 2}*{{c}}{pv - 1}", values=present, look="total",
     )  # fmt: skip
@@ -181,7 +190,7 @@ def _present_value(page: Page, view: View, costs: CostsSheet, sheet: CashSheet) 
         (sheet.cumulative_pv_row, pv, present, "Present value so far"),
     ):
         formula = f"={{p}}{row}+{{c}}{source}"
-        _monthly(
+        monthly(
             page, sheet, row, label, formula,
             values=np.cumsum(values), look="calculation", summed=False,
         )  # fmt: skip

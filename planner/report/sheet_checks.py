@@ -55,7 +55,8 @@ def write_checks(book: Book, parts: Parts) -> ChecksSheet:
     page.row(HEAD, FOUND, ("Found", "Expected", "Tolerance"), "head right")
     page.row(HEAD, HOLDS, ("Holds", "What it means"), "head unit")
     for row, check in enumerate(rows, HEAD + 1):
-        _write(page, row, check, limits, parts.inputs.changed)
+        other = f"{SWITCH_NAME}<>{PLAN_NUMBER}" if parts.scenarios is not None else ""
+        _write(page, row, check, limits, changed=parts.inputs.changed, other=other)
     sheet = _flags(page, rows, parts)
     page.sheet.freeze_panes = f"B{HEAD + 1}"
     page.print_setup(titles=f"{HEAD}:{HEAD}")
@@ -74,7 +75,9 @@ def _tolerances(page: Page) -> list[str]:
     return addresses
 
 
-def _write(page: Page, row: int, check: Check, limits: Sequence[str], changed: str) -> None:
+def _write(
+    page: Page, row: int, check: Check, limits: Sequence[str], *, changed: str, other: str
+) -> None:
     page.put(row, NAME, check.name)
     for column, formula, value in (
         (FOUND, check.found, check.found_value),
@@ -91,6 +94,8 @@ def _write(page: Page, row: int, check: Check, limits: Sequence[str], changed: s
     test = f"{over}<=D{row}"
     if check.when_as_solved:
         test = f"OR({changed}>0,{test})"
+    if check.when_plan_shown and other:
+        test = f"OR({other},{test})"
     page.formula(row, HOLDS, f"=IF({test},1,0)", float(check.holds), "flag", number_format=YES_NO)
     page.put(row, NOTE, check.note, "note")
 

@@ -7,7 +7,7 @@ from openpyxl.worksheet.hyperlink import Hyperlink
 from planner.report.page import Book, Page
 from planner.report.sheet_checks import AS_SOLVED, GOOD_FLAG, ChecksSheet, mark_flag
 from planner.report.style import COUNT, NAVY
-from planner.report.words import gap_text, verified_text
+from planner.report.words import gap_text, tax_text, verified_text
 from planner.result import Plan
 
 SHEETS = {
@@ -23,6 +23,11 @@ SHEETS = {
     "Costs": "The ledger by month: quantities, prices, cash",
     "Cash": "Cash by category and month, present value",
     "Annual": "Cash by fiscal year",
+    "P&L": "Profit and loss by fiscal year and line, beside cash",
+    "P&L months": "Profit and loss by month, reconciled with cash",
+    "Assets": "Register of machines: cost, book and tax value by fiscal year",
+    "Commitments": "What is signed, still owed and cannot be cancelled; coverage; leases",
+    "Tax": "Deductions, rates, conventions, tax saved by fiscal year",
     "Metrics": "Unit costs, peak cash, and rates of return of what the plan saves",
     "Sensitivity": "One driver at a time on the same fleet, and break-even values",
     "Candidates": "Every serving configuration, or why it cannot serve",
@@ -57,6 +62,7 @@ def write_cover(book: Book, plan: Plan, checks: ChecksSheet) -> None:
         ("Question", str(scenario.get("description", "")).strip()),
         ("Horizon", f"{plan.periods[0].label} to {plan.periods[-1].label}"),
         ("Result", gap_text(plan)),
+        ("Costs", f"{tax_text(plan)}; sheet Decision gives the ask, Checks says what must hold"),
         ("Promises", verified_text(plan)),
         ("Solved", f"{plan.created_at} by inference-fleet-planner {plan.tool_version}"),
         ("Scenario SHA-256", plan.scenario_sha256),

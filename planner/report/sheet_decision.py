@@ -26,7 +26,14 @@ from planner.report.sheet_latency import TPOT, TTFT, latency_at, latency_chart
 from planner.report.sheet_options import options_chart
 from planner.report.sheet_sensitivity import tornado
 from planner.report.style import CENTS, COUNT, LOOKS, NAVY
-from planner.report.words import asks, gap_text, machine, promise_text, quality_of_data
+from planner.report.words import (
+    asks,
+    gap_text,
+    machine,
+    promise_text,
+    quality_of_data,
+    tax_text,
+)
 from planner.result import LatencyCurve, Plan
 
 LABEL, UNIT, FIRST = 1, 2, 3
@@ -128,7 +135,7 @@ def _tiles(writer: _Decision, cash: CashSheet) -> None:
     capex = float(view.category_usd(CAPEX).sum())
     capex_total = cash.total(cash.categories[CAPEX]) if CAPEX in cash.categories else "0"
     tiles = [
-        ("Net present cost", NPV_NAME, view.npv_usd, "discounted, obligations included"),
+        ("Net present cost", NPV_NAME, view.npv_usd, f"{tax_text(writer.plan)}, discounted"),
         (
             "Cash out, undiscounted", cash.total(cash.total_row), float(view.cash_usd.sum()),
             "horizon and obligations beyond",

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from openpyxl.formatting.rule import Rule
 from openpyxl.styles import PatternFill
 from openpyxl.styles.differential import DifferentialStyle
+from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.datavalidation import DataValidation
 
-from planner.finance.tax import TABLE_SOURCE
+from planner.finance.tax import CONVENTIONS, METHODS, TABLE_SOURCE
 from planner.report.ledger_view import View, lags
 from planner.report.page import Book, Page
 from planner.report.style import BAD_FILL, COUNT, DASH_FOR_ZERO, TEAL, money_or_count
@@ -35,6 +36,11 @@ _HEADINGS = (
     "Source",
     "Scenario path",
 )
+
+
+CHOICES = {"tax_method": METHODS, "tax_convention": CONVENTIONS}
+"""Inputs that are the number of a choice, 1 for the first; the unit column names it."""
+FLAGS = ("no", "yes")
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,8 @@ def write_inputs(book: Book, view: View) -> InputsSheet:
         last = _section(book, page, "Tax tables", tables, first=last + 1, addresses=addresses)
     last = _display_units(book, page, last + 1)
     _limit_months(page, view, addresses)
+    _limit_shares(page, view, addresses)
+    _limit_life(page, view, addresses)
     changed = _changed_total(page, last)
     _mark_changed(page, last)
     page.freeze(_HEAD + 1, VALUE)
@@ -107,7 +115,7 @@ def _input(page: Page, number: int, row: LedgerInput) -> None:
     page.put(number, LABEL, row.label, "label wrap")
     page.put(number, NAME, row.name, "muted")
     page.put(number, VALUE, row.value, "input", style)
-    page.put(number, UNIT, row.unit, "unit")
+    _unit(page, number, row)
     page.put(number, SOLVED, row.value, "muted", style)
     page.formula(
         number, CHANGED, f"=IF(C{number}=E{number},0,1)", 0.0, "calculation", number_format=COUNT
@@ -115,6 +123,52 @@ def _input(page: Page, number: int, row: LedgerInput) -> None:
     page.row(number, BASIS, (row.basis, row.as_of), "unit")
     page.put(number, SOURCE, row.source, "wrap")
     page.put(number, PATH, row.scenario_path, "unit")
+
+
+def _unit(page: Page, number: int, row: LedgerInput) -> None:
+    """Unit; of a code or flag its live meaning, and a list to choose from."""
+    if row.name in CHOICES:
+        first, words = 1, CHOICES[row.name]
+    elif row.unit == "flag":
+        first, words = 0, FLAGS
+    else:
+        page.put(number, UNIT, row.unit, "unit")
+        return
+    names = ",".join(f'"{word}"' for word in words)
+    formula = f"=CHOOSE(C{number}+{1 - first},{names})"
+    page.formula(number, UNIT, formula, words[round(row.value) - first], "unit")
+    codes = [str(code) for code, _ in enumerate(words, first)]
+    rule = DataValidation("list", formula1=f'"{",".join(codes)}"', showInputMessage=True)
+    rule.promptTitle = row.label.split(":")[0][:32]
+    rule.prompt = ", ".join(f"{code} {word}" for code, word in zip(codes, words, strict=True))
+    rule.errorTitle, rule.error = "Choose one of", rule.prompt
+    rule.add(f"{get_column_letter(VALUE)}{number}")
+    page.sheet.add_data_validation(rule)
+
+
+def _limit_shares(page: Page, view: View, addresses: dict[str, str]) -> None:
+    """Shares of a price or of income: more than all of it would be a mistake."""
+    rule = DataValidation("decimal", operator="between", formula1="0", formula2="1")
+    rule.errorTitle, rule.error = "Share", "0 to 1: 0.3 is 30 %"
+    tables = {row.name for row in view.inputs if row.source == TABLE_SOURCE}
+    for row in view.inputs:
+        if row.unit == "frac" and row.name not in tables:
+            rule.add(addresses[row.name].split("!")[1].replace("$", ""))
+    if rule.sqref:
+        page.sheet.add_data_validation(rule)
+
+
+def _limit_life(page: Page, view: View, addresses: dict[str, str]) -> None:
+    """Whole years, so that months in service are whole too."""
+    if "book_life_years" not in addresses:
+        return
+    rule = DataValidation("whole", operator="between", formula1="1", formula2="10")
+    rule.errorTitle, rule.error = "Book life", "1 to 10 whole years"
+    rule.promptTitle = "Book life"
+    rule.prompt = "Moves P&L and Assets only: cash and net present cost stay."
+    rule.showInputMessage = True
+    rule.add(addresses["book_life_years"].split("!")[1].replace("$", ""))
+    page.sheet.add_data_validation(rule)
 
 
 def _display_units(book: Book, page: Page, first: int) -> int:

@@ -87,6 +87,11 @@ class ScenariosSheet:
         return f"{self.title}!${get_column_letter(TOTAL)}${_CASH + 1 + number}"
 
 
+def shows_plan(scenarios: ScenariosSheet | None) -> str:
+    """Condition that the plan is shown and no other option; blank where there is none."""
+    return f"{SWITCH_NAME}={PLAN_NUMBER}" if scenarios is not None else ""
+
+
 def write_scenarios(
     book: Book, view: View, figures: Sequence[OptionFigures]
 ) -> ScenariosSheet | None:

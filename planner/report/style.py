@@ -18,6 +18,7 @@ FAMILY = "Arial"
 
 CATEGORY_COLOURS = (
     "1F3A5F", "2A7F8E", "8DB7C2", "C9A227", "B5651D", "7B8794", "8C6A9E", "5E8C61", "B9C4CF",
+    "D08C7A", "4F6D7A", "A3B18A", "6D597A",
 )  # fmt: skip
 """Series of charts, in order."""
 
@@ -28,6 +29,12 @@ CENTS = '#,##0.00_);[Red](#,##0.00);"-"_)'
 FINE = '#,##0.0000_);[Red](#,##0.0000);"-"_)'
 COUNT = '#,##0_);[Red](#,##0);"-"_)'
 TENTHS = '#,##0.0_);[Red](#,##0.0);"-"_)'
+WITHOUT_ROUNDING = {
+    MONEY: '[>=0.5]#,##0_);[<=-0.5][Red](#,##0);"-"_)',
+    CENTS: '[>=0.005]#,##0.00_);[<=-0.005][Red](#,##0.00);"-"_)',
+    TENTHS: '[>=0.05]#,##0.0_);[<=-0.05][Red](#,##0.0);"-"_)',
+}
+"""The same formats where nothing is left but rounding: balances that end by subtraction."""
 PERCENT = '0.0%_);[Red](0.0%);"-"_)'
 PERCENT_FINE = "0.000%_)"
 MONTH = "mmm yy_)"

@@ -73,6 +73,12 @@ def verified_text(plan: Plan) -> str:
     return promise_text(plan.verification)
 
 
+def tax_text(plan: Plan) -> str:
+    """Whether costs are before or after income tax."""
+    stated = plan.scenario.get("finance", {}).get("tax", {})
+    return "after tax" if stated.get("pays_tax") else "before tax"
+
+
 def asks(plan: Plan) -> list[str]:
     """What is to be approved, a clause for each machine and API."""
     return needs(plan.fleet, plan.apis, [period.label for period in plan.periods])

@@ -11,8 +11,10 @@ from planner.report.ledger_view import view
 from planner.report.option_figures import OptionFigures, option_figures
 from planner.report.page import Book, clean
 from planner.report.sheet_annual import write_annual
+from planner.report.sheet_assets import write_assets
 from planner.report.sheet_cash import write_cash
 from planner.report.sheet_checks import write_checks
+from planner.report.sheet_commitments import write_commitments
 from planner.report.sheet_costs import write_costs
 from planner.report.sheet_cover import SHEETS, write_cover
 from planner.report.sheet_decision import write_decision
@@ -22,9 +24,11 @@ from planner.report.sheet_inputs import write_inputs
 from planner.report.sheet_latency import write_latency
 from planner.report.sheet_metrics import write_metrics
 from planner.report.sheet_options import write_options
-from planner.report.sheet_scenarios import write_scenarios
+from planner.report.sheet_pnl import write_profit
+from planner.report.sheet_scenarios import shows_plan, write_scenarios
 from planner.report.sheet_sensitivity import write_sensitivity
 from planner.report.sheet_tables import write_candidates, write_sources, write_trail
+from planner.report.sheet_tax import write_tax
 from planner.report.sheet_verification import write_verification
 from planner.result import Plan
 
@@ -70,12 +74,33 @@ def write_parts(book: Book, plan: Plan) -> Parts:
     costs = write_costs(book, seen, inputs.addresses, chosen)
     cash = write_cash(book, seen, costs)
     annual = write_annual(book, seen, cash)
+    profit = write_profit(book, seen, costs, cash, annual)
+    shown = shows_plan(scenarios)
+    assets = write_assets(book, seen, costs, inputs.addresses, shown)
+    commitments = write_commitments(
+        book, plan, seen, costs, cash, inputs=inputs.addresses, shown=shown
+    )
+    tax = write_tax(book, seen, costs, profit, annual, inputs=inputs.addresses)
     fleet = write_fleet(book, plan)
     demand = write_demand(book, plan)
     options = write_options(book, plan, scenarios, costs, annual)
     sensitivity = write_sensitivity(book, figures, costs, cash, annual)
     return Parts(
-        plan, seen, inputs, costs, cash, annual, fleet, scenarios, options, sensitivity, demand
+        plan,
+        seen,
+        inputs,
+        costs,
+        cash,
+        annual,
+        fleet,
+        profit,
+        scenarios,
+        options,
+        sensitivity,
+        demand,
+        assets,
+        commitments,
+        tax,
     )
 
 

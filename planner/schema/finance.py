@@ -152,6 +152,25 @@ class Payment(Frozen):
         return self
 
 
+class Lease(Frozen):
+    """Facts from which commitments are read as services or leases (IFRS 16, ASC 842).
+
+    A view for the accountant: cash and what is planned never move.
+    """
+
+    standard: Literal["asc_842", "ifrs_16"] = "asc_842"
+    """Accounting standard."""
+    dedicated: tuple[Literal["reserved_1y", "reserved_3y"], ...] = ()
+    """Commitments to machines that the contract names, whose whole use the customer gets and
+    directs and that the supplier may not swap. Others are capacity from a pool: a service."""
+    borrowing_rate: Annotated[float | None, Field(ge=0, le=1)] = None
+    """Incremental borrowing rate a year; blank: the discount rate."""
+    short_term_elected: bool = True
+    """Leases of 12 months or less stay off the balance sheet."""
+    economic_life_months: Positive | None = None
+    """Of the machines; ASC 842 compares the term with it."""
+
+
 class Running(Frozen):
     """Running costs beside energy, rent, maintenance and insurance."""
 
@@ -204,3 +223,5 @@ class Finance(Frozen):
     and loss and the asset register, never cash. CoreWeave 6, Amazon 5, Nebius 4 years (2025)."""
     tax: Tax = Tax()
     """Income tax."""
+    lease: Lease = Lease()
+    """How commitments stand in the books."""

@@ -32,7 +32,7 @@ def test_sections_stand_in_reading_order(text):
     ids = re.findall(r'<section id="([a-z-]+)"', text)
     assert ids == [
         "decision", "sensitivity", "metrics", "demand", "fleet", "trail", "latency", "candidates",
-        "costs", "commitments", "inputs", "sources", "checks", "notes",
+        "costs", "profit", "commitments", "inputs", "sources", "checks", "notes",
     ]  # fmt: skip
     assert re.findall(r'<li><a href="#([a-z-]+)">', text) == ids
 

@@ -2,7 +2,7 @@
 (function () {
   const data = JSON.parse(document.getElementById("data").textContent);
   const charts = [];
-  const SERIES = 9;
+  const SERIES = 13;
   const DECIMALS = { count: 0, tenths: 1, cents: 2, fine: 4 };
 
   function colour(name) {
