@@ -41,9 +41,9 @@ MARGINS = 0.02, 0.04
 """The plan takes the lower end of the confidence interval, but at least the first and at most the
 second share below the value: other requests must keep the promise too."""
 NOISE_FRAC = 1e-9
-ERROR_MARGIN = 0.05
-"""Share by which simulation may exceed the formulas' rate of a pool: of 90 candidates of the
-packaged scenarios, in pools of 8, it exceeds it by more in one."""
+ERROR_MARGIN = 0.12
+"""Share by which simulation may exceed the formulas' rate of a pool: in pools of 32 of
+enterprise_405b it exceeds it by 6 to 10 %, on the four accelerators tried."""
 SPREAD_MARGIN = 0.01
 """Share by which that excess may differ within a class and accelerator: of 34 candidates of
 enterprise_405b none had a ratio of simulation to formula above its group's first by 0.3 %."""
