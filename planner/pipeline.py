@@ -28,7 +28,7 @@ from planner.candidates.lower import lowered
 from planner.candidates.offers import offers
 from planner.candidates.table import rows
 from planner.candidates.traffic import traffic
-from planner.errors import InfeasibleError
+from planner.errors import InfeasibleError, StoppedError
 from planner.files.catalog import load_catalog
 from planner.files.names import notes
 from planner.result import CandidateRow, Plan
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 REFINE_ROUNDS = 12
 """Most times that rates are simulated and the program is solved again."""
+EXPLORING_GAP, EXPLORING_S = 0.02, 10.0
+"""Gap and longest time of a search that only asks which candidates a plan leans on."""
 
 OPTIONS_WAIT_S = 60.0
 """Longest wait for options once the plan is there; a note names how many are missing."""
@@ -147,10 +149,20 @@ def _refined(
     from planner.candidates import refine
     from planner.files import cache
 
-    places = leaned_on.places
+    places, near = leaned_on.places, max(gap, EXPLORING_GAP)
     for _ in range(REFINE_ROUNDS):
-        decided = _optimized(question, refine.optimistic(question), clock, gap, time_limit_s)
+        limit_s = time_limit_s if near == gap else min(time_limit_s, EXPLORING_S)
+        try:
+            decided = _optimized(question, refine.optimistic(question), clock, near, limit_s)
+        except StoppedError:
+            if near == gap:
+                raise
+            near = gap
+            continue
         more = _formulaic(question, [decided.axes.kept[c] for c, _ in decided.used_pools])
+        if not more and near > gap and decided.solution.gap_frac > gap:
+            near = gap
+            continue
         if not more:
             cache.keep(leaned_on.key, places)
             return _answer(decided, clock, gap)

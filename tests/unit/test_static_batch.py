@@ -83,15 +83,14 @@ def test_static_batching_is_shown_as_dominated_with_its_price(both):
     rows = {row.id: row for row in planner.evaluate(both.scenario)}
     static = [row for row in rows.values() if row.mode == "static" and row.feasible]
     assert len(static) > 10
-    # A replica of fewer accelerators than any chunked one is kept: it may fit where that does not.
-    smallest = {
+    best = {
         name: min(
-            row.gpus for row in rows.values()
+            row.gpus / row.rate_rps for row in rows.values()
             if row.feasible and (row.mode, row.accelerator) == ("chunked", name)
         )
         for name in {row.accelerator for row in static}
     }  # fmt: skip
-    assert all(row.pruned_by or row.gpus < smallest[row.accelerator] for row in static)
+    assert all(row.gpus / row.rate_rps > best[row.accelerator] for row in static)
     assert not any(row.simulated for row in static)
     cheapest = {
         mode: {
