@@ -58,7 +58,7 @@ def solve(
     catalog: Catalog | None = None,
     gap: float = 1e-3,
     time_limit_s: float = 300.0,
-    refine: bool = True,
+    refine: bool = False,
     options: bool = False,
     shares: Mapping[str, float] | None = None,
     progress: Progress | None = None,
@@ -71,7 +71,7 @@ def solve(
     gap : (cost - bound) / cost at which the search ends.
     time_limit_s : wall time of the search.
     refine : simulate the rates of what a plan leans on, until all it uses are; what was
-        simulated before is remembered in the user's cache. False plans on formulas alone.
+        simulated before is remembered in the user's cache. Without it formulas alone decide.
     options : compare it with all on demand, all reserved, all owned, API only and nothing, each
         solved to 1 % in a second process meanwhile; answers are kept in the user's cache.
     shares : by candidate, the part of its rates to plan with; all of them where missing.

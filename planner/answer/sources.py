@@ -189,8 +189,7 @@ def _about_rates(decided: Decided) -> Iterator[str]:
     else:
         yield (
             "Rates are the formulas' lambda*, not simulated: the gap is proven for them alone; "
-            "planner verify simulates this fleet, planner solve without --no-refine plans on "
-            "simulated rates."
+            "planner verify simulates this fleet, planner solve --refine plans on simulated rates."
         )
 
 

@@ -41,8 +41,8 @@ def refine_option(function: F) -> F:
     """--refine, where a scenario is solved."""
     return click.option(
         "--refine/--no-refine",
-        default=True,
-        help="Simulate the rates of what a plan leans on (default), or plan on formulas alone.",
+        default=False,
+        help="Simulate the rates of what a plan leans on, minutes; or plan on formulas (default).",
     )(function)
 
 

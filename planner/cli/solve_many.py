@@ -26,7 +26,7 @@ class Settings:
     catalog: Catalog
     gap: float
     time_limit_s: float
-    refine: bool = True
+    refine: bool = False
 
 
 @dataclass(frozen=True)

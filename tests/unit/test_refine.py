@@ -154,11 +154,11 @@ def test_second_solve_remembers_what_the_first_leaned_on(monkeypatch, tmp_path):
     monkeypatch.undo()
     monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path)
     monkeypatch.setattr(refine, "SIZES", (1, 4))
-    first = planner.solve(planner.load("chat_8b"))
+    first = planner.solve(planner.load("chat_8b"), refine=True, gap=0.05, time_limit_s=60)
     used = {pool.candidate for pool in first.pools}
     simulated = {row.id for row in first.candidates if row.simulated}
     assert used <= simulated
     monkeypatch.setattr(refine, "refined_rate", None)  # nothing is left to simulate
-    second = planner.solve(planner.load("chat_8b"))
+    second = planner.solve(planner.load("chat_8b"), refine=True, gap=0.05, time_limit_s=60)
     keep = {"created_at", "seconds"}
     assert second.model_dump(exclude=keep) == first.model_dump(exclude=keep)
