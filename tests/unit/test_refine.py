@@ -14,6 +14,7 @@ from planner.files.catalog import load_catalog
 from planner.pipeline import case
 from planner.simulate.pool import Pool, simulate
 from planner.simulate.rates import Promise
+from tests import small_world
 
 
 @pytest.fixture(scope="module")
@@ -149,16 +150,15 @@ def cap_each(known, i):
     return share * table.stability_rps[i] / table.configurations[i].gpus
 
 
-@pytest.mark.slow
 def test_second_solve_remembers_what_the_first_leaned_on(monkeypatch, tmp_path):
     monkeypatch.undo()
     monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path)
     monkeypatch.setattr(refine, "SIZES", (1, 4))
-    first = planner.solve(planner.load("chat_8b"), refine=True, gap=0.05, time_limit_s=60)
+    first = planner.solve(small_world.scenario(), catalog=small_world.catalog(), refine=True)
     used = {pool.candidate for pool in first.pools}
     simulated = {row.id for row in first.candidates if row.simulated}
     assert used <= simulated
     monkeypatch.setattr(refine, "refined_rate", None)  # nothing is left to simulate
-    second = planner.solve(planner.load("chat_8b"), refine=True, gap=0.05, time_limit_s=60)
+    second = planner.solve(small_world.scenario(), catalog=small_world.catalog(), refine=True)
     keep = {"created_at", "seconds"}
     assert second.model_dump(exclude=keep) == first.model_dump(exclude=keep)
