@@ -282,14 +282,16 @@ def _hopeless(known: Case) -> list[str]:
     for d, name in enumerate(known.table.classes):
         mine = [i for i, c in enumerate(known.table.configurations) if c.demand_class == d]
         able = {
-            known.table.configurations[i].accelerator for i in mine if not known.table.reasons[i]
+            known.table.configurations[i].accelerators for i in mine if not known.table.reasons[i]
         }
-        if able & obtainable or any(api.demand_class == d for api in known.offers.apis):
+        served = any(obtainable.issuperset(names) for names in able)
+        if served or any(api.demand_class == d for api in known.offers.apis):
             continue
         if able:
+            on = ", ".join(map(" + ".join, sorted(able)))
             found.append(
-                f"{name}: could be served on {', '.join(sorted(able))}, but nothing that the "
-                "scenario allows offers them at a price: supply.options, supply.prices, sites"
+                f"{name}: could be served on {on}, but nothing that the scenario allows offers "
+                "them at a price: supply.options, supply.prices, sites"
             )
             continue
         reasons = Counter(known.table.reasons[i] for i in mine)

@@ -59,10 +59,8 @@ class Pools:
 
     class_of: Whole
     """(candidates,)"""
-    accelerator_of: Whole
-    """(candidates,)"""
     replica_gpus: Array
-    """(candidates,)"""
+    """(candidates, accelerators): of one replica; 0 of those it does not use."""
     rate_rps: Array
     """(candidates,): slope a of the pool's capacity line a x replicas - offset."""
     offset_rps: Array

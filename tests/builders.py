@@ -26,8 +26,7 @@ FIELDS: dict[str, dict[str, tuple[str, type, Any]]] = {
     },
     "Pools": {
         "class_of": ("c", int, 0),
-        "accelerator_of": ("c", int, 0),
-        "replica_gpus": ("c", float, 8.0),
+        "replica_gpus": ("cg", float, 8.0),
         "rate_rps": ("c", float, 2.5),
         "offset_rps": ("c", float, 0.0),
         "allowed": ("cs", bool, True),
@@ -78,7 +77,12 @@ def make_problem(
     y: int = 1,
     **fields: Any,
 ) -> Problem:
-    """A problem of the given sizes; a field not named keeps the default above."""
+    """A problem of the given sizes; a field not named keeps the default above.
+
+    `accelerator_of` (candidates,) puts `replica_gpus` (candidates,) on one accelerator each, the
+    first if not given; `replica_gpus` (candidates, accelerators) stands as it is.
+    """
+    fields = _on_accelerators(fields, c, g)
     sizes = {"c": c, "d": d, "g": g, "o": o, "s": s, "t": t, "b": b, "a": a, "y": y}
     made = {
         section: getattr(shape, section)(**_section(rows, sizes, fields))
@@ -107,6 +111,15 @@ def make_problem(
         limits=limits,
         api_class=api_class,
     )
+
+
+def _on_accelerators(fields: dict[str, Any], c: int, g: int) -> dict[str, Any]:
+    gpus = np.asarray(fields.get("replica_gpus", 8.0), float)
+    if gpus.ndim == 2:
+        return fields
+    rest = {name: value for name, value in fields.items() if name != "accelerator_of"}
+    on = np.broadcast_to(fields.get("accelerator_of", 0), c)
+    return {**rest, "replica_gpus": np.eye(g)[on] * np.broadcast_to(gpus, c)[:, None]}
 
 
 def _section(

@@ -17,8 +17,12 @@ def random_problem(
     periods: int = 3,
     blocks: int = 3,
     scale: float = 1.0,
+    paired: int = 0,
 ) -> Problem:
-    """Owned site and cloud region, two commitments, spares, power, racks, one batch class."""
+    """Owned site and cloud region, two commitments, spares, power, racks, one batch class.
+
+    The last `paired` candidates use half as many of the next SKU beside their own.
+    """
     rng = np.random.default_rng(seed)
     own = np.array([True, False])
     peak = rng.uniform(4, 12, (classes, periods, blocks)) * scale
@@ -27,6 +31,9 @@ def random_problem(
     class_of = np.arange(candidates) % classes
     accelerator_of = (np.arange(candidates) // classes) % skus
     gpus = 2.0 ** rng.integers(0, 4, candidates)
+    taken = np.eye(skus)[accelerator_of] * gpus[:, None]
+    late = np.arange(candidates) >= candidates - paired
+    taken += np.roll(taken, 1, axis=1) / 2 * late[:, None]
     lot_usd = rng.uniform(2e5, 4e5, skus)[:, None, None]
     hourly = lot_usd / 8 * rng.uniform(0.5, 2.0)
     return make_problem(
@@ -39,8 +46,7 @@ def random_problem(
         b=blocks,
         a=1,
         class_of=class_of,
-        accelerator_of=accelerator_of,
-        replica_gpus=gpus,
+        replica_gpus=taken,
         rate_rps=gpus * rng.uniform(0.2, 0.5, candidates),
         offset_rps=gpus * rng.uniform(0.0, 0.1, candidates) * (rng.random(candidates) < 0.7),
         energy_usd=rng.uniform(0, 2000, (candidates, 1, 1, 1)) * own[:, None, None],

@@ -111,7 +111,7 @@ def evaluated(question: Case, scenario: Scenario, catalog: Catalog) -> Case:
     able = {
         config.demand_class
         for config, reason in zip(table.configurations, table.reasons, strict=True)
-        if not reason and config.accelerator in obtainable
+        if not reason and obtainable.issuperset(config.accelerators)
     } | {api.demand_class for api in found.offers.apis}
     lost = [name for d, name in enumerate(table.classes) if d not in able]
     if lost:

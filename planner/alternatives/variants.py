@@ -71,7 +71,7 @@ def unserved(question: Case, supply: Collection[Option]) -> list[str]:
     by_machine = {
         config.demand_class
         for config, reason in zip(table.configurations, table.reasons, strict=True)
-        if not reason and config.accelerator in obtainable
+        if not reason and obtainable.issuperset(config.accelerators)
     }
     alone = [d for d in range(len(table.classes)) if d not in by_api | by_machine]
     return [f"{table.classes[d]}: {why}" for d in alone for why in _why(question, d, supply)]

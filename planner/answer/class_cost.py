@@ -58,7 +58,7 @@ def _machine_shares(decided: Decided) -> Array:
     p = decided.problem
     hours = np.zeros((len(p.labels.classes), len(p.labels.accelerators), len(p.labels.sites)))
     for c, s in decided.used_pools:
-        hours[p.pools.class_of[c], p.pools.accelerator_of[c], s] += decided.gpu_hours(c, s).sum()
+        hours[p.pools.class_of[c], :, s] += decided.gpu_hours(c, s).sum(axis=1)
     whole, by_class = hours.sum(axis=0), hours.sum(axis=(1, 2))
     total = by_class.sum()
     idle = by_class / total if total > 0 else np.full(len(hours), 1 / len(hours))

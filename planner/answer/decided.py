@@ -58,6 +58,6 @@ class Decided:
         return sorted(pairs, key=lambda pair: -total[pair])
 
     def gpu_hours(self, c: int, s: int) -> Array:
-        """Accelerator-hours a pool keeps active, (periods,)."""
+        """Accelerator-hours a pool keeps active, (accelerators, periods)."""
         hours = self.solution.replicas[c, s] * self.problem.demand.hours
-        return np.asarray(hours.sum(axis=1) * self.problem.pools.replica_gpus[c])
+        return np.outer(self.problem.pools.replica_gpus[c], hours.sum(axis=1))

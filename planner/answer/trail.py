@@ -320,8 +320,6 @@ def _operating_point(chosen: Chosen) -> Items:
     peak = decided.solution.replicas_peak[chosen.c, chosen.s]
     stable, alone = float(table.stability_rps[i]), float(table.lambda_star_rps[i])
     slope, offset = float(table.rate_rps[i]), float(table.offset_rps[i])
-    g = decided.problem.pools.accelerator_of[chosen.c]
-    machines = decided.problem.machines
     return [
         _item("Stability limit of a replica", stable, "requests/s"),
         _item("Promised rate, replica alone", alone, "requests/s"),
@@ -331,14 +329,27 @@ def _operating_point(chosen: Chosen) -> Items:
         _item("What limits it", table.bindings[i].replace("_", " ")),
         _item("Replicas at the peak, first and last period",
               f"{peak[0]:.0f} / {peak[-1]:.0f}", "replicas"),
-        _item("Share of time a node is out",
-              float(machines.node_unavailability[g, chosen.s]), "frac"),
-        _item("Spare nodes", f"{machines.spare_slope[g, chosen.s]:.3f} x needed"
-              f" + {machines.spare_offset[g, chosen.s]:.2f}", "nodes",
-              f"for {decided.problem.limits.availability_target:.2%} availability"),
+        *_spares(chosen),
         *_cache_pressure(chosen),
         *_band(chosen),
     ]  # fmt: skip
+
+
+def _spares(chosen: Chosen) -> Items:
+    """Nodes out and spare, of each accelerator that a replica uses."""
+    p, s = chosen.decided.problem, chosen.s
+    used = np.flatnonzero(p.pools.replica_gpus[chosen.c]).tolist()
+    found = []
+    for g in used:
+        of = f", {p.labels.accelerators[g]}" if len(used) > 1 else ""
+        slope, offset = p.machines.spare_slope[g, s], p.machines.spare_offset[g, s]
+        found += [
+            _item(f"Share of time a node is out{of}",
+                  float(p.machines.node_unavailability[g, s]), "frac"),
+            _item(f"Spare nodes{of}", f"{slope:.3f} x needed + {offset:.2f}", "nodes",
+                  f"for {p.limits.availability_target:.2%} availability"),
+        ]  # fmt: skip
+    return found
 
 
 def _cache_pressure(chosen: Chosen) -> Items:

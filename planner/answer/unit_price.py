@@ -32,11 +32,16 @@ def cheapest(case: Case) -> tuple[Array, tuple[str, ...]]:
     price, way = np.full(count, np.nan), [""] * count
     for i in np.flatnonzero(case.table.feasible).tolist():
         config = case.table.configurations[i]
-        if config.accelerator in hourly:
+        if all(name in hourly for name in config.accelerators):
             lengths = case.table.lengths[config.demand_class]
             tokens = float(case.table.rate_rps[i]) * (lengths.input_mean + lengths.output_mean)
-            usd_per_h, way[i] = hourly[config.accelerator]
-            price[i] = usd_per_h * config.gpus / (tokens * SECONDS_PER_HOUR / MILLION)
+            ways = [hourly[part.accelerator] for part in config.parts]
+            usd_per_h = sum(
+                usd * part.gpus * part.copies
+                for (usd, _), part in zip(ways, config.parts, strict=True)
+            )
+            price[i] = usd_per_h / (tokens * SECONDS_PER_HOUR / MILLION)
+            way[i] = " + ".join(dict.fromkeys(name for _, name in ways))
     return price, tuple(way)
 
 

@@ -9,11 +9,13 @@ from planner import problem as seam
 from planner.candidates.case import Axes, Case
 from planner.candidates.company_tax import company_tax
 from planner.candidates.costs import Money, costs_of, money
+from planner.candidates.enumerate import Configuration
 from planner.candidates.machines import machines_of
 from planner.candidates.offers import COMMITMENTS, FULL, IDLE, Offers, assumption
 from planner.candidates.places import Place
 from planner.candidates.traffic import Calendar, Traffic
 from planner.finance.offers import energy_key
+from planner.schema.catalog import Catalog
 from planner.schema.demand import Batch, Online
 from planner.schema.scenario import Scenario
 from planner.workload.growth import month_index
@@ -57,8 +59,8 @@ def build(case: Case) -> tuple[seam.Problem, Axes]:
 def _axes(case: Case) -> Axes:
     obtainable = case.offers.accelerators()
     configs = case.table.configurations
-    kept = [i for i in case.table.kept.tolist() if configs[i].accelerator in obtainable]
-    used = {configs[i].accelerator for i in kept}
+    kept = [i for i in case.table.kept.tolist() if obtainable.issuperset(configs[i].accelerators)]
+    used = {name for i in kept for name in configs[i].accelerators}
     offered = {option for option, _, _ in case.offers.commitments}
     return Axes(
         kept=tuple(kept),
@@ -93,19 +95,24 @@ def _pools(case: Case, axes: Axes, priced: Money) -> seam.Pools:
                  for c in configs]  # fmt: skip
     return seam.Pools(
         class_of=class_of,
-        accelerator_of=np.array(
-            [axes.accelerators.index(c.accelerator) for c in configs], np.int64
-        ),
-        replica_gpus=np.array(
-            [packed_gpus(c.gpus, case.accelerator(i).lot_gpus)
-             for i, c in zip(kept, configs, strict=True)], float,
-        ),
+        replica_gpus=_replica_gpus(case, axes, configs),
         rate_rps=rate,
         offset_rps=offset,
         allowed=np.array(may_stand, bool).reshape(len(configs), len(axes.sites)),
         replicas_max=np.ceil((peak[class_of] + offset[:, None]) / rate[:, None]) + 1,
         energy_usd=_energy(case, axes, priced),
     )  # fmt: skip
+
+
+def _replica_gpus(case: Case, axes: Axes, configs: list[Configuration]) -> Array:
+    """Accelerators of one replica as they fill lots, (candidates, accelerators)."""
+    gpus = np.zeros((len(configs), len(axes.accelerators)))
+    for c, config in enumerate(configs):
+        for part in config.parts:
+            lot = case.catalog.accelerators[part.accelerator].lot_gpus
+            g = axes.accelerators.index(part.accelerator)
+            gpus[c, g] += part.copies * packed_gpus(part.gpus, lot)
+    return gpus
 
 
 def packed_gpus(gpus: int, lot_gpus: int) -> float:
@@ -152,11 +159,20 @@ def active_kwh(case: Case, axes: Axes) -> Array:
     load = case.traffic.load
     found = []
     for i in axes.kept:
-        config, row = case.table.configurations[i], case.accelerator(i)
-        gpu_kw = (row.node_kw if row.node_kw is not None else np.nan) / row.gpus_per_node
+        config = case.table.configurations[i]
         busy = load.mean_rps[config.demand_class] / case.table.rate_rps[i]
-        found.append(busy * config.gpus * gpu_kw * share * load.hours)
+        found.append(busy * _replica_kw(case.catalog, config) * share * load.hours)
     return np.array(found).reshape(len(axes.kept), *load.hours.shape)
+
+
+def _replica_kw(catalog: Catalog, config: Configuration) -> float:
+    """Most IT power of the accelerators of one replica, their share of the node included [kW]."""
+    kw = 0.0
+    for part in config.parts:
+        row = catalog.accelerators[part.accelerator]
+        node_kw = row.node_kw if row.node_kw is not None else np.nan
+        kw += part.gpus * part.copies * (node_kw / row.gpus_per_node)
+    return kw
 
 
 def _sites(offers: Offers, when: Calendar) -> seam.Sites:

@@ -22,6 +22,15 @@ nobody quantizes 4-bit weights (MXFP4, 4.25 bits) again into another 4-bit forma
 
 
 @dataclass(frozen=True)
+class Part:
+    """Accelerators of one kind that work as one."""
+
+    accelerator: str
+    gpus: int
+    copies: int = 1
+
+
+@dataclass(frozen=True)
 class Configuration:
     """One class on one model, accelerator, format, engine, layout and batching mode."""
 
@@ -48,9 +57,19 @@ class Configuration:
     reason: str = ""
 
     @property
+    def parts(self) -> tuple[Part, ...]:
+        """What one replica is made of."""
+        return (Part(self.accelerator, self.tp * self.pp * self.dp),)
+
+    @property
     def gpus(self) -> int:
         """Accelerators of one replica."""
-        return self.tp * self.pp * self.dp
+        return sum(part.gpus * part.copies for part in self.parts)
+
+    @property
+    def accelerators(self) -> tuple[str, ...]:
+        """Names of what it uses, each once."""
+        return tuple(dict.fromkeys(part.accelerator for part in self.parts))
 
     @property
     def layout(self) -> str:

@@ -115,10 +115,11 @@ def _most_nodes(case: Case, axes: Axes, name: str) -> int:
     need: dict[int, float] = {}
     for i in axes.kept:
         config = case.table.configurations[i]
-        if config.accelerator == name:
+        gpus = sum(part.gpus * part.copies for part in config.parts if part.accelerator == name)
+        if gpus:
             peak = case.traffic.load.peak_rps[config.demand_class].max()
             replicas = np.ceil((peak + case.table.offset_rps[i]) / case.table.rate_rps[i])
-            nodes = float(replicas) * config.gpus / case.accelerator(i).gpus_per_node
+            nodes = float(replicas) * gpus / case.catalog.accelerators[name].gpus_per_node
             need[config.demand_class] = max(need.get(config.demand_class, 0.0), nodes)
     return max(1, int(np.ceil(sum(need.values()))))
 

@@ -4,13 +4,14 @@ Index      c candidate, g accelerator SKU, s site, t period, b load block
 Decision   replicas[c, s, t, b]  active (see capacity)               replicas
            needed[g, s, t]       held nodes that must be up          whole number
            on_demand[g, s, t, b] lots rented by the hour             lots
-Given      replica_nodes[c]      nodes of one replica                nodes
+Given      replica_nodes[c, g]   nodes of one replica                nodes
            lot_nodes[g]          nodes of one lot                    nodes
 
-    sum_c on g  replica_nodes[c] * replicas[c, s, t, b]
+    sum_c on g  replica_nodes[c, g] * replicas[c, s, t, b]
         <=  needed[g, s, t] + lot_nodes[g] * on_demand[g, s, t, b]
 
-Where no spares are kept (a provider replaces what fails) all held nodes count as `needed`.
+A candidate that uses two accelerators stands in the row of each. Where no spares are kept (a
+provider replaces what fails) all held nodes count as `needed`.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def add(m: pyo.ConcreteModel, p: Problem) -> None:
         pools = [(c, s) for c, s in pools if at.traffic[at.class_of[c]][t][b]]
         if not pools:
             return pyo.Constraint.Skip
-        nodes = [at.replica_nodes[c] for c, _ in pools]
+        nodes = [at.replica_nodes[c][g] for c, _ in pools]
         used = nodes_used(nodes, [active(m, c, s, t, b) for c, s in pools])
         rented = at.lot_nodes[g] * m.on_demand[g, s, t, b] if by_hour[g][s] else 0.0
         return used <= held_nodes(m, p, g, s, t) + rented
@@ -58,10 +59,7 @@ def held_nodes(m: pyo.ConcreteModel, p: Problem, g: int, s: int, t: int) -> Any:
 
 def nodes_active(p: Problem, x: Solution) -> Array:
     """Nodes under active replicas, (accelerators, sites, periods, blocks)."""
-    nodes = np.zeros(x.lots_on_demand.shape)
-    per_candidate = sets.replica_nodes(p)[:, None, None, None] * x.replicas
-    np.add.at(nodes, p.pools.accelerator_of, per_candidate)
-    return nodes
+    return np.asarray(np.tensordot(sets.replica_nodes(p).T, x.replicas, axes=1))
 
 
 def nodes_needed(p: Problem, x: Solution) -> Array:

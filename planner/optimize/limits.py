@@ -72,9 +72,10 @@ def _types(m: pyo.ConcreteModel, p: Problem) -> None:
         return m.on_demand[g, s, t, b] <= m.on_demand[g, s, t, b].ub * m.used[g]
 
     on_type = sets.grouped(
-        ((d, int(p.pools.accelerator_of[c])), (c, s))
+        ((d, g), (c, s))
         for d, pools in at.pools_of_class.items()
         for c, s in pools
+        for g in at.machines_of[c]
     )
 
     @m.Constraint(list(on_type), m.PERIODS, doc="serving SKUs are used [share]")

@@ -58,11 +58,10 @@ def add(m: pyo.ConcreteModel, p: Problem) -> None:
         return m.needed[g, s, t] <= max(at.nodes_max[g][s][t]) * m.kept[g, s, t]
 
     by_hour = p.machines.on_demand.tolist()
-    on = p.pools.accelerator_of.tolist()
+    serving = [(c, s, t, g) for c, s, t in m.WHOLE_POOLS for g in at.machines_of[c]]
 
-    @m.Constraint(m.WHOLE_POOLS, doc="serving machines keep their first spares [share]")
-    def spares_serve(m: Any, c: int, s: int, t: int) -> Any:
-        g = on[c]
+    @m.Constraint(serving, doc="serving machines keep their first spares [share]")
+    def spares_serve(m: Any, c: int, s: int, t: int, g: int) -> Any:
         if (g, s, t) not in m.kept or by_hour[g][s]:
             return pyo.Constraint.Skip
         if at.offset[c] > 0:

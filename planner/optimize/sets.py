@@ -36,6 +36,7 @@ class Lookup:
     """(c, s)"""
     pools_of_class: dict[int, list[Pool]]
     pools_of_machine: dict[Machine, list[Pool]]
+    """A pool stands under every accelerator that it uses"""
     apis_of_class: dict[int, list[int]]
     machines: tuple[Machine, ...]
     """(g, s) where a pool may stand"""
@@ -49,8 +50,10 @@ class Lookup:
     """[c][t][b] replicas that carry the whole class"""
     offset: list[float]
     """[c] replicas lost in an open pool"""
-    replica_nodes: list[float]
-    """[c] nodes of one replica"""
+    replica_nodes: list[list[float]]
+    """[c][g] nodes of one replica"""
+    machines_of: list[list[int]]
+    """[c] accelerators that a replica uses"""
     lot_nodes: list[float]
     """[g] nodes of one lot"""
     nodes_max: list[list[list[list[float]]]]
@@ -99,8 +102,13 @@ def lot_nodes(p: Problem) -> Array:
 
 
 def replica_nodes(p: Problem) -> Array:
-    """Nodes of one replica, (candidates,); below one where replicas share a node."""
-    return np.asarray(p.pools.replica_gpus / p.machines.node_gpus[p.pools.accelerator_of])
+    """Nodes of one replica, (candidates, accelerators); below one where replicas share a node."""
+    return np.asarray(p.pools.replica_gpus / p.machines.node_gpus)
+
+
+def machines_used(p: Problem) -> list[list[int]]:
+    """Accelerators that a replica of each candidate uses."""
+    return [np.flatnonzero(gpus > 0).tolist() for gpus in p.pools.replica_gpus]
 
 
 def spared(p: Problem) -> Flags:
@@ -115,8 +123,9 @@ def hosted(p: Problem) -> Flags:
 
 
 def usable_pools(p: Problem) -> list[Pool]:
-    """(c, s) that may serve."""
-    usable = p.pools.allowed & (p.pools.rate_rps > 0)[:, None] & hosted(p)[p.pools.accelerator_of]
+    """(c, s) that may serve: all that a replica uses can be had there."""
+    lacking = (p.pools.replica_gpus > 0) @ ~hosted(p)
+    usable = p.pools.allowed & (p.pools.rate_rps > 0)[:, None] & ~lacking
     return [(c, s) for c, s in np.argwhere(usable).tolist()]
 
 
@@ -150,12 +159,12 @@ def nodes_max(p: Problem, pools: Iterable[Pool]) -> Array:
     """
     need = full_replicas(p) * shift_factor(p)[p.pools.class_of]
     need = np.ceil(need + offset_replicas(p)[:, None, None])
-    nodes = (need + 1.0) * replica_nodes(p)[:, None, None]
+    nodes = (need + 1.0)[:, None] * replica_nodes(p)[..., None, None]
     classes, accelerators = len(p.labels.classes), len(p.labels.accelerators)
     shape = (classes, accelerators, len(p.labels.sites), *need.shape[1:])
     worst = np.zeros(shape)
     for c, s in pools:
-        at = (p.pools.class_of[c], p.pools.accelerator_of[c], s)
+        at = (p.pools.class_of[c], slice(None), s)
         worst[at] = np.maximum(worst[at], nodes[c])
     return np.asarray(np.ceil(worst.sum(axis=0)))
 
@@ -163,8 +172,8 @@ def nodes_max(p: Problem, pools: Iterable[Pool]) -> Array:
 def look_up(p: Problem) -> Lookup:
     """Everything that the families ask for by subscript."""
     pools = usable_pools(p)
-    class_of, accelerator_of = p.pools.class_of.tolist(), p.pools.accelerator_of.tolist()
-    of_machine = grouped(((accelerator_of[c], s), (c, s)) for c, s in pools)
+    class_of, machines_of = p.pools.class_of.tolist(), machines_used(p)
+    of_machine = grouped(((g, s), (c, s)) for c, s in pools for g in machines_of[c])
     return Lookup(
         pools=tuple(pools),
         pools_of_class=grouped((class_of[c], (c, s)) for c, s in pools),
@@ -178,6 +187,7 @@ def look_up(p: Problem) -> Lookup:
         full=full_replicas(p).tolist(),
         offset=offset_replicas(p).tolist(),
         replica_nodes=replica_nodes(p).tolist(),
+        machines_of=machines_of,
         lot_nodes=lot_nodes(p).tolist(),
         nodes_max=nodes_max(p, pools).tolist(),
     )

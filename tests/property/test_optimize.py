@@ -41,6 +41,13 @@ def test_every_plan_passes_the_audit_and_lies_above_its_bound(seed):
 
 
 @FEW
+@given(SEEDS)
+def test_replicas_of_two_accelerators_pass_the_audit(seed):
+    dear, bound = cost(random_problem(seed, candidates=4, periods=2, blocks=2, paired=2))
+    assert bound <= dear
+
+
+@FEW
 @given(SEEDS, st.floats(1.05, 2.0))
 def test_more_demand_never_costs_less(seed, factor):
     p = small(seed)

@@ -74,7 +74,8 @@ def without(p: Problem, keep):
 def test_pruned_problem_has_the_same_optimum(question):
     p, gpus = question
     by = dominated_by(
-        group=list(zip(p.pools.class_of.tolist(), p.pools.accelerator_of.tolist(), strict=True)),
+        group=list(zip(p.pools.class_of.tolist(), p.pools.replica_gpus.argmax(axis=1).tolist(),
+                       strict=True)),
         gpus=gpus, rate_rps=p.pools.rate_rps, offset_rps=p.pools.offset_rps,
     )  # fmt: skip
     kept = np.flatnonzero(by < 0)

@@ -40,7 +40,7 @@ def test_classes_on_their_candidates():
     assert p.demand.batch.tolist() == [False, True]
     for c, name in enumerate(p.labels.candidates):
         assert p.labels.classes[p.pools.class_of[c]] == name.split("/")[0]
-        assert p.pools.replica_gpus[c] == 1.0
+        assert p.pools.replica_gpus[c].tolist() == [1.0]
 
 
 def test_residency_keeps_a_class_in_its_region():

@@ -204,6 +204,40 @@ def test_the_cheaper_of_two_accelerators_is_bought():
     assert x.lots_bought.ravel().tolist() == [0.0, 2.0]
 
 
+TWO_SKUS = {
+    "c": 2,
+    "g": 2,
+    "replica_gpus": [[8.0, 0.0], [8.0, 16.0]],
+    "rate_rps": [2.5, 10.0],
+    "buy_usd": [[[300_000]], [[200_000]]],
+}
+"""A replica of candidate 1 takes a node of SKU 0 and two of SKU 1."""
+
+
+def test_a_replica_of_two_accelerators_needs_nodes_of_both():
+    x = plan(**TWO_SKUS)
+    # one replica: 300,000 + 2 x 200,000 = 0.7 M against 4 x 300,000 = 1.2 M
+    assert x.lots_bought.ravel().tolist() == [1.0, 2.0]
+    assert x.cost_usd == pytest.approx(700_000)
+
+
+def test_a_replica_of_two_accelerators_stands_only_where_both_can_be_had():
+    x = plan(**TWO_SKUS, s=2, purchasable=[[True, False], [False, True]])
+    assert x.lots_bought[:, :, 0].tolist() == [[4.0, 0.0], [0.0, 0.0]]
+
+
+def test_a_replica_of_two_accelerators_counts_as_both_kinds():
+    x = plan(**TWO_SKUS, accelerator_types_max=1)
+    assert x.lots_bought.ravel().tolist() == [4.0, 0.0]
+
+
+def test_both_accelerators_of_a_replica_keep_spares():
+    # 1 of SKU 0 and 2 of SKU 1 must be up, one spare each: 2 x 300,000 + 3 x 200,000
+    x = plan(**TWO_SKUS, spare_offset=1.0, node_unavailability=0.01)
+    assert x.lots_bought.ravel().tolist() == [2.0, 3.0]
+    assert x.cost_usd == pytest.approx(1_200_000)
+
+
 def test_racks_and_their_trays():
     # a rack of 72 GPUs holds 18 trays of 4; 4 replicas of 8 GPUs need 8 trays: one rack
     x = plan(lot_gpus=72.0, node_gpus=4.0, lots_per_rack=1.0, racks=3.0)

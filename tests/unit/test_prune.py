@@ -37,6 +37,17 @@ def test_larger_replica_never_replaces_a_smaller_one():
     assert by((4, 1.0, 0.0), (8, 4.0, 0.0)) == [-1, -1]
 
 
+def test_larger_parts_never_replace_smaller_ones():
+    # A rack of 72 holds four parts of 16, which leave 8 idle; parts of 8 fill it.
+    rows = np.array([(48, 2.0, 0.0), (48, 3.0, 0.0)], float).T
+    for largest, expected in (([8.0, 16.0], [-1, -1]), ([8.0, 8.0], [1, -1])):
+        found = dominated_by(
+            group=["g", "g"], gpus=rows[0], rate_rps=rows[1], offset_rps=rows[2],
+            smallest=np.array(largest), largest=np.array(largest),
+        )  # fmt: skip
+        assert found.tolist() == expected
+
+
 def test_of_equals_the_first_stays():
     assert by((4, 1.0, 0.1), (4, 1.0, 0.1), (4, 1.0, 0.1)) == [-1, 0, 0]
 
