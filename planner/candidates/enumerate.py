@@ -55,15 +55,23 @@ class Configuration:
     source: str = ""
     """Who measured it."""
     reason: str = ""
+    decode: Configuration | None = None
+    """Replicas that answer, where these only compute prompts: a disaggregated unit of both."""
+    prefill_replicas: int = 1
+    """Of a unit."""
+    decode_replicas: int = 0
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """What one replica is made of."""
-        return (Part(self.accelerator, self.tp * self.pp * self.dp),)
+        """What one replica (or unit) is made of."""
+        own = Part(self.accelerator, self.tp * self.pp * self.dp, self.prefill_replicas)
+        if self.decode is None:
+            return (own,)
+        return (own, replace(self.decode.parts[0], copies=self.decode_replicas))
 
     @property
     def gpus(self) -> int:
-        """Accelerators of one replica."""
+        """Accelerators of one replica, or unit."""
         return sum(part.gpus * part.copies for part in self.parts)
 
     @property
@@ -73,9 +81,19 @@ class Configuration:
 
     @property
     def layout(self) -> str:
-        """tp8, tp8pp2, tp1dp8ep8."""
+        """tp8, tp8pp2, tp1dp8ep8; 2xtp4+3xtp8 of a disaggregated unit."""
         parts = (("pp", self.pp), ("dp", self.dp), ("ep", self.ep))
-        return f"tp{self.tp}" + "".join(f"{name}{n}" for name, n in parts if n > 1)
+        own = f"tp{self.tp}" + "".join(f"{name}{n}" for name, n in parts if n > 1)
+        if self.decode is None:
+            return own
+        return f"{self.prefill_replicas}x{own}+{self.decode_replicas}x{self.decode.layout}"
+
+    @property
+    def hardware(self) -> str:
+        """h100-sxm; h100-sxm+h200-sxm of a unit, prefill first, even where both are the same."""
+        if self.decode is None:
+            return self.accelerator
+        return f"{self.accelerator}+{self.decode.accelerator}"
 
     def name(self, demand_class: str) -> str:
         """Identifier in reports."""
@@ -84,7 +102,7 @@ class Configuration:
             (
                 demand_class,
                 self.model,
-                self.accelerator,
+                self.hardware,
                 formats,
                 self.engine,
                 self.layout,
@@ -200,6 +218,8 @@ def _engines(start: Configuration, scenario: Scenario, catalog: Catalog) -> Iter
             yield replace(start, engine=name, reason=reason)
             continue
         for mode in scenario.supply.modes:
+            if mode == "disaggregated":  # units of two layouts: see `disaggregated`
+                continue
             served = replace(start, engine=name, mode=mode)
             if mode == "speculative":
                 yield from _drafts(served, engine, catalog)

@@ -13,55 +13,35 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.candidates.bands import StepBands, step_bands
-from planner.candidates.drafts import Drafts, drafts_of
+from planner.candidates.bands import StepBands
 from planner.candidates.enumerate import Configuration, configurations
 from planner.candidates.measured import covered_classes, measured
 from planner.candidates.prune import pruned
-from planner.candidates.shapes import serving, usable_memory_bytes
+from planner.candidates.replicas import modelled, no_cache
 from planner.candidates.table import Table
 from planner.candidates.traffic import Traffic
-from planner.perf import memory, queueing, static_batch
+from planner.perf import queueing, static_batch
 from planner.perf.lengths import Lengths
 from planner.perf.pooling import capacity_line
 from planner.perf.pressure import kv_wait_frac
-from planner.perf.reduce import Lengths as MeanLengths
-from planner.perf.reduce import reduce_to_replica
 from planner.perf.replica import Replica, slowed, step_s
-from planner.perf.shapes import Serving
 from planner.perf.speculative import in_steps
 from planner.perf.steps import take
 from planner.schema.catalog import Catalog
 from planner.schema.demand import Online
 from planner.schema.scenario import Scenario
-from planner.units import GIGA, MILLI
+from planner.units import MILLI
 
 Array = NDArray[np.float64]
 Whole = NDArray[np.int64]
 
 POOL_SIZES = (1, 2, 3, 4, 8, 16, 64)
 """Pools for which capacity is tabulated; the line lies below all of them."""
-SEQUENCES_MAX = 256.0
-"""Most sequences an engine runs: the default of vLLM's V1 engine."""
-BUDGET_TOKENS = 8192.0
-"""Most tokens of one step with chunked prefill: the server default of vLLM on large GPUs."""
-PROMPT_PERCENTILE = 0.99
 LEAST_STABLE_FRAC = 0.05
 """A promise that holds only below this share of the stability limit hangs on the last millisecond
 of an estimate: such a configuration is refused."""
 NOISE_FRAC = 1e-9
 """An offset below this share of the slope is rounding."""
-
-
-@dataclass(frozen=True)
-class _Memory:
-    """What one accelerator holds, and the replica's cache; (configurations,) each."""
-
-    weights: Array
-    overhead: Array
-    kv: Array
-    kv_tokens: Array
-    available: Array
 
 
 @dataclass(frozen=True)
@@ -145,29 +125,19 @@ COLUMNS = (
 
 def _run(draft: _Draft, at: Whole, scenario: Scenario, catalog: Catalog, traffic: Traffic) -> None:
     configs = [draft.configs[i] for i in at.tolist()]
-    shaped, labels = serving(configs, catalog)
-    bands = step_bands(configs, shaped, labels, catalog, scenario.planning.plan_at)
-    _put_bands(draft, at, bands)
-    means = _mean_lengths(configs, traffic)
-    budget = _budget(configs, traffic)
-    _refuse_layouts(draft, at, shaped)
-    drafts = drafts_of(configs, catalog)
-    held = _memory(shaped, configs, catalog, means, budget=budget, drafts=drafts)
+    found = modelled(configs, scenario, catalog, traffic)
+    held, drafts = found.held, found.drafts
+    _put_bands(draft, at, found.bands)
+    draft.refuse(at, lambda place: found.reasons[place])
     draft.put(at, weights_bytes=held.weights, overhead_bytes=held.overhead, kv_bytes=held.kv,
               kv_tokens=held.kv_tokens)  # fmt: skip
-    _refuse_memory(draft, at, held, means.held_tokens)
-    fits = draft.still(at)
-    estimate = reduce_to_replica(
-        shaped, means, kv_tokens=np.where(fits, held.kv_tokens, 1.0), budget_tokens=budget,
-        sequences_max=SEQUENCES_MAX, decode_tokens=drafts.decode_tokens,
-    )  # fmt: skip
-    reduced = slowed(drafts.added_to(estimate), bands.factor)
+    fits = found.fits
     for field in fields(Replica):
-        getattr(draft.replica, field.name)[at[fits]] = getattr(reduced, field.name)[fits]
+        getattr(draft.replica, field.name)[at[fits]] = getattr(found.replica, field.name)[fits]
     draft.put(
         at[fits],
-        sequences_max=reduced.sequences_max[fits],
-        request_s=shaped.coefficients.request_s[fits],
+        sequences_max=found.replica.sequences_max[fits],
+        request_s=found.shaped.coefficients.request_s[fits],
     )
     for d in range(len(scenario.demand)):
         mine = np.array([draft.configs[i].demand_class == d for i in at.tolist()], bool) & fits
@@ -182,83 +152,6 @@ def _put_bands(draft: _Draft, at: Whole, bands: StepBands) -> None:
         draft.labels[i] = label
     draft.put(at, correction_ratio=bands.correction, band_low_frac=bands.low,
               band_high_frac=bands.high, planned_frac=bands.planned)  # fmt: skip
-
-
-def _mean_lengths(configs: Sequence[Configuration], traffic: Traffic) -> MeanLengths:
-    lengths = [traffic.lengths[c.demand_class] for c in configs]
-    return MeanLengths(
-        prompt_tokens=np.array([x.input_mean for x in lengths]),
-        output_tokens=np.array([x.output_mean for x in lengths]),
-    )
-
-
-def _budget(configs: Sequence[Configuration], traffic: Traffic) -> Array:
-    """Tokens of a step: a chunk, or a whole prompt where prefill is not chunked."""
-    whole = [float(np.quantile(x.input_tokens, PROMPT_PERCENTILE)) for x in traffic.lengths]
-    return np.array(
-        [
-            max(BUDGET_TOKENS, whole[c.demand_class])
-            if c.mode in ("continuous", "static")
-            else BUDGET_TOKENS
-            for c in configs
-        ]
-    )
-
-
-def _refuse_layouts(draft: _Draft, at: Whole, shaped: Serving) -> None:
-    codes = memory.layout_refusal(architecture=shaped.architecture, layout=shaped.layout)
-    text = [memory.REFUSAL_TEXT[memory.Refusal(code)] for code in codes.tolist()]
-    draft.refuse(at, lambda place: text[place])
-
-
-def _memory(
-    shaped: Serving,
-    configs: Sequence[Configuration],
-    catalog: Catalog,
-    means: MeanLengths,
-    *,
-    budget: Array,
-    drafts: Drafts,
-) -> _Memory:
-    reserve = memory.reserve_of(
-        {name: row.value for name, row in catalog.calibration.items()},
-        [catalog.engines[c.engine].calibration or "" for c in configs],
-    )
-    architecture, layout, form = shaped.architecture, shaped.layout, shaped.format
-    weights = memory.weight_bytes_per_gpu(architecture=architecture, layout=layout, form=form)
-    weights = weights + drafts.bytes_per_gpu
-    overhead = memory.reserve_bytes(
-        architecture=architecture, layout=layout, reserve=reserve, budget_tokens=budget,
-        sequences_max=SEQUENCES_MAX,
-    )  # fmt: skip
-    device = np.array([usable_memory_bytes(catalog.accelerators[c.accelerator]) for c in configs])
-    pool = memory.kv_pool_bytes(
-        memory_bytes=device, usable_frac=reserve.usable_frac, weight_bytes=weights,
-        reserve_bytes=overhead,
-    )  # fmt: skip
-    one = memory.sequence_bytes_per_gpu(
-        architecture=architecture, layout=layout, form=form, context_tokens=means.held_tokens
-    )
-    tokens = memory.kv_tokens(
-        pool_bytes=pool, sequence_bytes=one, context_tokens=means.held_tokens,
-        attention_groups=layout.attention_groups,
-    )  # fmt: skip
-    tokens = drafts.cache_left(tokens)
-    return _Memory(weights, overhead, pool, tokens, device * reserve.usable_frac)
-
-
-def _refuse_memory(draft: _Draft, at: Whole, held: _Memory, held_tokens: Array) -> None:
-    """Refuse what holds neither its weights nor the cache of one request of mean length."""
-
-    def why(place: int) -> str:
-        need, have = held.weights[place] + held.overhead[place], held.available[place]
-        if held.weights[place] >= have:
-            return f"weights need {held.weights[place] / GIGA:.0f} GB of {have / GIGA:.0f}"
-        if held.kv[place] <= 0:
-            return f"weights and overhead need {need / GIGA:.0f} GB of {have / GIGA:.0f}"
-        return "" if held.kv_tokens[place] >= held_tokens[place] else _no_cache(held, place)
-
-    draft.refuse(at, why)
 
 
 def _price_class(
@@ -279,7 +172,7 @@ def _price_class(
     limit = static_batch.throughput_max if static else queueing.stability_limit
     stable = limit(replica, lengths)
     draft.put(at, stability_rps=stable)
-    draft.refuse(at, lambda place: "" if stable[place] > 0 else _no_cache(replica, place))
+    draft.refuse(at, lambda place: "" if stable[place] > 0 else no_cache(replica, place))
     at = at[stable > 0]
     if isinstance(demand, Online):
         peak = float(traffic.load.peak_rps[demand_class].max())
@@ -297,7 +190,7 @@ def _batch(
     replica = take(draft.replica, at)
     most = static_batch.throughput_max if static else queueing.throughput_max
     rate = most(replica, lengths) * utilization_max
-    draft.refuse(at, lambda place: "" if rate[place] > 0 else _no_cache(replica, place))
+    draft.refuse(at, lambda place: "" if rate[place] > 0 else no_cache(replica, place))
     # Throughput is the inverse of the step time.
     slow, fast = (draft.column["planned_frac"][at] / draft.column[end][at] for end in BAND_ENDS)
     draft.put(at, lambda_star_rps=rate, rate_rps=rate, offset_rps=np.zeros(len(at)),
@@ -305,10 +198,6 @@ def _batch(
     draft.pool_rps[at] = rate[:, None]
     for i in at.tolist():
         draft.bindings[i] = "utilization_cap"
-
-
-def _no_cache(held: _Memory | Replica, place: int) -> str:
-    return f"KV cache holds {held.kv_tokens[place]:,.0f} tokens: less than one long request"
 
 
 def _steps(draft: _Draft, at: Whole, replica: Replica, lengths: Lengths) -> None:
@@ -349,7 +238,7 @@ def _promised(draft: _Draft, at: Whole, promise: _Promise) -> None:
             return _late("TTFT", slo.ttft_percentile, ttft[place], slo.ttft_ms)
         if tpot[place] > slo.tpot_ms * MILLI:
             return _late("TPOT", slo.tpot_percentile, tpot[place], slo.tpot_ms)
-        return _no_cache(replica, place)
+        return no_cache(replica, place)
 
     draft.refuse(at, why)
     sizes = np.array(POOL_SIZES, float)

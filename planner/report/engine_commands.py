@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from planner.candidates.evaluate import BUDGET_TOKENS, SEQUENCES_MAX
+from planner.candidates.replicas import BUDGET_TOKENS, SEQUENCES_MAX
 from planner.errors import ScenarioError
 from planner.files.problems import meant
 from planner.report.engine_arguments import ARGUMENTS

@@ -186,8 +186,8 @@ class Engine(Sourced):
     """Weight formats it serves."""
     kv_dtypes: tuple[str, ...]
     """KV cache formats it serves."""
-    modes: tuple[Literal["continuous", "chunked"], ...]
-    """Batching modes."""
+    modes: tuple[Literal["continuous", "chunked", "disaggregated"], ...]
+    """Batching modes; disaggregated: prompts and answers on replicas of their own."""
     features: dict[str, bool]
     """Named features: prefix_caching, disaggregated, speculative, pipeline_parallel, ..."""
     version: str

@@ -76,10 +76,14 @@ class Supply(Frozen):
     """Weight formats, or all that the accelerator runs and the quality floor admits."""
     kv_dtypes: tuple[Literal["bf16", "fp8", "int8"], ...] = ("bf16", "fp8")
     """Formats of the KV cache."""
-    modes: tuple[Literal["static", "continuous", "chunked", "speculative"], ...] = ("chunked",)
+    modes: tuple[
+        Literal["static", "continuous", "chunked", "speculative", "disaggregated"], ...
+    ] = ("chunked",)
     """Batching modes: static (a batch is collected and answered together), continuous (whole
     prompts), chunked (prompts cut, mixed with decode), speculative (chunked, and a draft of the
-    catalog's speculators.yaml proposes tokens)."""
+    catalog's speculators.yaml proposes tokens), disaggregated (prompts are computed on some
+    replicas and answered on others, of the same or of another accelerator; the KV cache moves over
+    the network between them; online classes only)."""
     tp_max: Annotated[int, Field(ge=1, le=72)] = 16
     """Largest tensor-parallel degree."""
     pp_max: Annotated[int, Field(ge=1, le=8)] = 2

@@ -21,7 +21,7 @@ import numpy as np
 from planner.calibrate.cases import HELD_OUTPUT_OTHERS_FRAC, cases_of, sequences_fit, serving_at
 from planner.calibrate.points import Point, points_of, read_rows, with_checkpoints
 from planner.calibrate.predict import pace_of
-from planner.candidates.evaluate import SEQUENCES_MAX
+from planner.candidates.replicas import SEQUENCES_MAX
 from planner.files.catalog import load_catalog
 from planner.perf.lengths import from_samples
 from planner.perf.queueing import percentiles, stability_limit
