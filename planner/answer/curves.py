@@ -6,8 +6,6 @@ import numpy as np
 
 from planner.answer.decided import Decided
 from planner.perf import curve as model
-from planner.perf.replica import slowed
-from planner.perf.steps import take
 from planner.result import LatencyCurve, LatencyPoint
 from planner.schema.demand import Online
 from planner.units import MILLI
@@ -32,7 +30,7 @@ def curves(decided: Decided) -> list[LatencyCurve]:
 def _curve(decided: Decided, c: int, s: int, demand: Online) -> LatencyCurve:
     i, table = decided.axes.kept[c], decided.case.table
     config, slo = table.configurations[i], demand.slo
-    replica, lengths = take(table.replica, np.array([i])), table.in_steps(i)
+    lengths = table.in_steps(i)
     gain = float(table.replica.decode_gain[i])
     per_gpu = table.lengths[config.demand_class].output_mean / config.gpus
     promise = {
@@ -41,11 +39,9 @@ def _curve(decided: Decided, c: int, s: int, demand: Online) -> LatencyCurve:
         "arrival_cv": demand.arrival_cv,
         "replicas": float(max(decided.solution.replicas_peak[c, s].max(), 1.0)),
     }
-    curve = model.latency_curve(replica, lengths, **promise, points=POINTS)
+    curve = model.latency_curve(table.serving(i), lengths, **promise, points=POINTS)
     slow, fast = (
-        model.latencies_at(
-            slowed(replica, end[i] / table.planned_frac[i]), lengths, curve.rate_rps, **promise
-        )
+        model.latencies_at(table.serving(i, end), lengths, curve.rate_rps, **promise)
         for end in (table.band_high_frac, table.band_low_frac)
     )
     outside = float(table.request_s[i])

@@ -8,6 +8,7 @@ from datetime import date
 from planner.answer import tax
 from planner.answer.decided import SOME, Decided
 from planner.answer.money import Books
+from planner.candidates.disaggregated import HANDOVER, NETWORK_FRAC
 from planner.candidates.enumerate import ANY
 from planner.candidates.machines import FAILURES
 from planner.candidates.offers import FULL, IDLE
@@ -84,7 +85,7 @@ def _used(decided: Decided) -> Iterator[SourceRow]:
     for c, _ in decided.used_pools:
         config = decided.case.table.configurations[decided.axes.kept[c]]
         rows: list[tuple[str, str, Mapping[str, Sourced]]] = [
-            ("accelerator", config.accelerator, catalog.accelerators),
+            *(("accelerator", name, catalog.accelerators) for name in config.accelerators),
             ("model", config.model, catalog.models),
             ("engine", config.engine, catalog.engines),
             ("format", config.quantization, catalog.quantizations),
@@ -115,7 +116,11 @@ def _corrections(decided: Decided) -> Iterator[SourceRow]:
     """Own measurements that correct the pools that serve."""
     catalog, table = decided.case.catalog, decided.case.table
     used = {decided.axes.kept[c] for c, _ in decided.used_pools}
-    groups = {(c.accelerator, c.model, c.engine) for c in (table.configurations[i] for i in used)}
+    groups = {
+        (name, config.model, config.engine)
+        for config in (table.configurations[i] for i in used)
+        for name in config.accelerators
+    }
     for group in sorted(groups):
         row = catalog.correction(*group)
         if row is not None:
@@ -139,14 +144,17 @@ def _calibration(decided: Decided) -> Iterator[SourceRow]:
         config = decided.case.table.configurations[decided.axes.kept[c]]
         if config.engine != ANY:
             engines.discard(catalog.engines[config.engine].calibration)
-        generations.discard(catalog.accelerators[config.accelerator].generation)
+        for name in config.accelerators:
+            generations.discard(catalog.accelerators[name].generation)
     others = {*engines, *generations}
     for name, fitted in catalog.calibration.items():
         if not others & set(name.split("_")):
             value = f"{fitted.value:.6g}"
             yield _row(f"calibration {name}", fitted, "performance", value, fitted.unit)
     hits = any(one.prefix_hit_frac > 0 for one in decided.case.traffic.lengths)
-    for name in (*READ_ASSUMPTIONS, *([REMAINING] if hits else [])):
+    used = (decided.case.table.configurations[decided.axes.kept[c]] for c, _ in decided.used_pools)
+    moved = (HANDOVER, NETWORK_FRAC) if any(config.decode for config in used) else ()
+    for name in (*READ_ASSUMPTIONS, *([REMAINING] if hits else []), *moved):
         single = catalog.assumptions[name]
         yield _row(f"assumption {name}", single, "assumptions", f"{single.value:.6g}", single.unit)
 

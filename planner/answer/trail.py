@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from planner.answer import trail_units as units
 from planner.answer.decided import Decided
 from planner.candidates.enumerate import Configuration
 from planner.candidates.shapes import serving, usable_memory_bytes
@@ -59,8 +60,13 @@ class Chosen:
         return self.decided.case.table.configurations[self.i]
 
     @property
+    def sides(self) -> tuple[units.Side, ...]:
+        """Prefill and decode of a disaggregated unit; empty for anything else."""
+        return units.sides(self.decided.case, self.i)
+
+    @property
     def accelerator(self) -> Accelerator:
-        """Its accelerator."""
+        """Its accelerator; of a disaggregated unit that of prefill."""
         return self.decided.case.accelerator(self.i)
 
     @property
@@ -179,6 +185,8 @@ def _model(chosen: Chosen) -> Items:
 
 
 def _weights(chosen: Chosen) -> Items:
+    if chosen.sides:
+        return units.weights(chosen.decided.case, chosen.sides)
     table, row = chosen.decided.case.table, chosen.decided.case.catalog.quantizations
     per_gpu = float(table.weights_bytes[chosen.i]) / GIGA
     return [
@@ -195,11 +203,16 @@ def _cache(chosen: Chosen) -> Items:
     elements = chosen.model.kv_elems_per_token_full + chosen.model.kv_elems_per_token_window
     row = chosen.decided.case.catalog.quantizations[f"kv-{chosen.config.kv_dtype}"]
     per_token = elements * row.bits_per_element / 8
-    return [
+    found = [
         _item("Cache a token", per_token, "bytes",
               f"{elements:,.0f} elements; windowed layers count up to their window"),
         _item("Cache of a mean request", per_token * (lengths.input_mean + lengths.output_mean)
               / GIGA, "GB"),
+    ]  # fmt: skip
+    if chosen.sides:
+        return found + units.cache(chosen.decided.case, chosen.sides, i)
+    return [
+        *found,
         _item("Left for the cache on one accelerator", float(table.kv_bytes[i]) / GIGA, "GB"),
         _item("Tokens that a replica holds", float(table.kv_tokens[i]), "tokens"),
         _item("Sequences in flight, most", float(table.sequences_max[i]), "sequences"),
@@ -207,6 +220,8 @@ def _cache(chosen: Chosen) -> Items:
 
 
 def _fewest(chosen: Chosen) -> Items:
+    if chosen.sides:
+        return units.fewest(chosen.decided.case, chosen.sides)
     table, i = chosen.decided.case.table, chosen.i
     device = usable_memory_bytes(chosen.accelerator) / GIGA
     weights = float(table.weights_bytes[i]) * chosen.config.gpus / GIGA
@@ -223,10 +238,12 @@ def _fewest(chosen: Chosen) -> Items:
 
 
 def _roofline(chosen: Chosen) -> Items:
-    case = chosen.decided.case
-    shaped, _ = serving([chosen.config], case.catalog)
+    case, config = chosen.decided.case, chosen.config
+    # Of a disaggregated unit: prefill on its own accelerator, decode on the other.
+    shaped, _ = serving([config, config.decode or config], case.catalog)
     lengths = case.traffic.lengths[chosen.d]
-    batch = max(float(case.table.sequences_max[chosen.i]) / 2, 1.0)
+    most = chosen.sides[1].replica.sequences_max if chosen.sides else case.table.sequences_max
+    batch = max(float(most[0 if chosen.sides else chosen.i]) / 2, 1.0)
     context = lengths.kv_steps / max(lengths.decode_steps, 1.0)
     bound = roofline.ideal(
         shaped, prompt_tokens=lengths.computed, sequences=batch, context_tokens=context
@@ -241,13 +258,15 @@ def _roofline(chosen: Chosen) -> Items:
         _item("Prefill of a mean prompt, ideal", float(bound.prefill_s[0]) / MILLI, "ms"),
         _item("Prefill is bound by", roofline.Resource(int(prefill[0])).name),
         _item(f"Decode step of {batch:.0f} sequences, ideal",
-              float(bound.decode_step_s[0]) / MILLI, "ms"),
-        _item("Decode is bound by", roofline.Resource(int(decode[0])).name,
+              float(bound.decode_step_s[1]) / MILLI, "ms"),
+        _item("Decode is bound by", roofline.Resource(int(decode[1])).name,
               "", "host: launches and scheduling"),
     ]  # fmt: skip
 
 
 def _parallelism(chosen: Chosen) -> Items:
+    if chosen.sides:
+        return units.parallelism(chosen.decided.case, chosen.sides)
     config, table = chosen.config, chosen.decided.case.table
     rivals = [
         i for i in np.flatnonzero(table.feasible).tolist()
@@ -275,10 +294,16 @@ def _batching(chosen: Chosen) -> Items:
     replica = take(chosen.decided.case.table.replica, np.array([chosen.i]))
     engine = chosen.decided.case.catalog.engines[chosen.config.engine]
     alone = step_s(replica, prefill_tokens=0.0, decode_sequences=1.0, kv_tokens=0.0)
-    return [
+    found = [
         _item("Engine", f"{engine.title} {engine.version}"),
         _item("Batching", chosen.config.mode, "",
-              "chunked: prefill shares steps with decode; continuous: whole prompts"),
+              "chunked: prefill shares steps with decode; continuous: whole prompts; "
+              "disaggregated: prompts and answers on replicas of their own"),
+    ]  # fmt: skip
+    if chosen.sides:
+        return found + units.steps(chosen.decided.case, chosen.sides, chosen.i)
+    return [
+        *found,
         *_drafting(chosen),
         _item("Tokens of one step, most", float(replica.budget_tokens[0]), "tokens"),
         _item("Step with one sequence", float(alone[0]) / MILLI, "ms", "as planned"),
@@ -320,15 +345,17 @@ def _operating_point(chosen: Chosen) -> Items:
     peak = decided.solution.replicas_peak[chosen.c, chosen.s]
     stable, alone = float(table.stability_rps[i]), float(table.lambda_star_rps[i])
     slope, offset = float(table.rate_rps[i]), float(table.offset_rps[i])
+    one = "unit" if chosen.sides else "replica"
     return [
-        _item("Stability limit of a replica", stable, "requests/s"),
-        _item("Promised rate, replica alone", alone, "requests/s"),
+        *(units.limits(decided.case, i) if chosen.sides else []),
+        _item(f"Stability limit of a {one}", stable, "requests/s"),
+        _item(f"Promised rate, {one} alone", alone, "requests/s"),
         _item("Promised rate, each more in a pool", slope, "requests/s",
-              f"pool carries {slope:.4g} x replicas - {offset:.4g}"),
+              f"pool carries {slope:.4g} x {one}s - {offset:.4g}"),
         _item("Headroom below stability", 1 - slope / stable, "frac"),
         _item("What limits it", table.bindings[i].replace("_", " ")),
-        _item("Replicas at the peak, first and last period",
-              f"{peak[0]:.0f} / {peak[-1]:.0f}", "replicas"),
+        _item(f"{one.capitalize()}s at the peak, first and last period",
+              f"{peak[0]:.0f} / {peak[-1]:.0f}", f"{one}s"),
         *_spares(chosen),
         *_cache_pressure(chosen),
         *_band(chosen),
@@ -370,6 +397,13 @@ def _band(chosen: Chosen) -> Items:
     """What the plan takes of the performance model's error, and whose measurements it knows."""
     case, table, i, config = chosen.decided.case, chosen.decided.case.table, chosen.i, chosen.config
     plan_at = case.scenario.planning.plan_at
+    ends = _item("Rate at the slow and the fast end",
+                 f"{table.rate_rps[i] * table.slow_ratio[i]:.3g} / "
+                 f"{table.rate_rps[i] * table.fast_ratio[i]:.3g}", "requests/s",
+                 "each more in a pool, promises kept")  # fmt: skip
+    if chosen.sides:
+        known = _item("Performance model", table.labels[i], "", KNOWN_AS[table.labels[i]])
+        return [known, *units.bands(chosen.sides, plan_at), ends]
     low, high = float(table.band_low_frac[i]), float(table.band_high_frac[i])
     found = [_item("Performance model", table.labels[i], "", KNOWN_AS[table.labels[i]])]
     own = case.catalog.correction(config.accelerator, config.model, config.engine)
@@ -390,10 +424,7 @@ def _band(chosen: Chosen) -> Items:
         _item(f"Steps planned ({plan_at})", float(table.planned_frac[i]), "x the estimate",
               f"planning.plan_at {plan_at}: {PLAN_SHARES[plan_at]:.0%} of measurements are no "
               "slower"),
-        _item("Rate at the slow and the fast end",
-              f"{table.rate_rps[i] * table.slow_ratio[i]:.3g} / "
-              f"{table.rate_rps[i] * table.fast_ratio[i]:.3g}", "requests/s",
-              "each more in a pool, promises kept"),
+        ends,
     ]  # fmt: skip
 
 
@@ -402,8 +433,8 @@ def _cost(chosen: Chosen) -> Items:
     watch = [
         _item("Watch: KV cache in use above",
               min(0.95, float(table.rate_rps[i] / table.stability_rps[i]) + 0.1), "frac"),
-        _item("Watch: rate a replica above", float(table.rate_rps[i]), "requests/s",
-              "more breaks the promise"),
+        _item(f"Watch: rate a {'unit' if chosen.sides else 'replica'} above",
+              float(table.rate_rps[i]), "requests/s", "more breaks the promise"),
         _item("Watch: mean prompt above",
               chosen.decided.case.traffic.lengths[chosen.d].input_mean * 1.1, "tokens",
               "the plan assumes 10 % less"),

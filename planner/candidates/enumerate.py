@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
+from planner.result.decoding import layout
 from planner.schema.catalog import Accelerator, Catalog, Engine, Model, Quantization
 from planner.schema.demand import Batch, Online
 from planner.schema.scenario import Scenario
@@ -82,8 +83,7 @@ class Configuration:
     @property
     def layout(self) -> str:
         """tp8, tp8pp2, tp1dp8ep8; 2xtp4+3xtp8 of a disaggregated unit."""
-        parts = (("pp", self.pp), ("dp", self.dp), ("ep", self.ep))
-        own = f"tp{self.tp}" + "".join(f"{name}{n}" for name, n in parts if n > 1)
+        own = layout(self.tp, pp=self.pp, dp=self.dp, ep=self.ep)
         if self.decode is None:
             return own
         return f"{self.prefill_replicas}x{own}+{self.decode_replicas}x{self.decode.layout}"

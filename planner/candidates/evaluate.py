@@ -14,13 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.candidates.bands import StepBands
+from planner.candidates.disaggregated import Units, taken, units
 from planner.candidates.enumerate import Configuration, configurations
 from planner.candidates.measured import covered_classes, measured
 from planner.candidates.prune import pruned
 from planner.candidates.replicas import modelled, no_cache
-from planner.candidates.table import Table
+from planner.candidates.table import Decoders, Table
 from planner.candidates.traffic import Traffic
-from planner.perf import queueing, static_batch
+from planner.perf import disaggregated, queueing, static_batch
+from planner.perf.bands import less_known
+from planner.perf.disaggregated import Unit
 from planner.perf.lengths import Lengths
 from planner.perf.pooling import capacity_line
 from planner.perf.pressure import kv_wait_frac
@@ -52,6 +55,8 @@ class _Promise:
     replica: Replica
     lengths: Lengths
     """Answers in steps."""
+    unit: Unit | None
+    """The replicas with those that answer, where they only compute prompts."""
     gain: float
     """Tokens that a step yields."""
     static: bool
@@ -65,13 +70,19 @@ class _Promise:
 
 def evaluate(scenario: Scenario, catalog: Catalog, traffic: Traffic) -> Table:
     """Every configuration of every class with what the model says of it."""
-    modelled = configurations(scenario, catalog, leave_out=covered_classes(scenario))
-    configs = [*modelled, *measured(scenario, catalog)]
+    known = configurations(scenario, catalog, leave_out=covered_classes(scenario))
+    configs = [*known, *measured(scenario, catalog)]
+    paired = units(scenario, catalog, traffic, leave_out=covered_classes(scenario))
+    if paired is not None:
+        configs += [*paired.configurations, *paired.refused]
     draft = _Draft(scenario, configs)
     _put_measured(draft)
-    open_ = [i for i, c in enumerate(modelled) if not c.reason]
+    open_ = [i for i, c in enumerate(known) if not c.reason]
     if open_:
         _run(draft, np.array(open_, np.int64), scenario, catalog, traffic)
+    if paired is not None:
+        first = len(configs) - len(paired.configurations) - len(paired.refused)
+        _run_units(draft, first, paired, scenario, traffic)
     return _table(draft, scenario, traffic)
 
 
@@ -86,7 +97,10 @@ class _Draft:
         self.bindings = [""] * count
         self.column: dict[str, Array] = {name: np.full(count, np.nan) for name in COLUMNS}
         self.pool_rps = np.full((count, len(POOL_SIZES)), np.nan)
-        self.replica = Replica(*(np.full(count, np.nan) for _ in fields(Replica)))
+        self.replica = _no_replicas(count)
+        self.decoders = Decoders(
+            _no_replicas(count), *(np.full(count, np.nan) for _ in fields(Decoders)[1:])
+        )
         self.names = [c.name(scenario.demand[c.demand_class].name) for c in configs]
 
     def put(self, at: Whole, **values: Array) -> None:
@@ -111,6 +125,10 @@ def _put_measured(draft: _Draft) -> None:
             draft.put(at, lambda_star_rps=rate, rate_rps=rate, offset_rps=np.zeros(1),
                       slow_ratio=np.ones(1), fast_ratio=np.ones(1))  # fmt: skip
             draft.pool_rps[i] = rate
+
+
+def _no_replicas(count: int) -> Replica:
+    return Replica(*(np.full(count, np.nan) for _ in fields(Replica)))
 
 
 BAND_ENDS = ("band_high_frac", "band_low_frac")
@@ -147,6 +165,72 @@ def _run(draft: _Draft, at: Whole, scenario: Scenario, catalog: Catalog, traffic
             _price_class(draft, alike, d, scenario, traffic, gain=gain, static=bool(still))
 
 
+def _run_units(
+    draft: _Draft, first: int, paired: Units, scenario: Scenario, traffic: Traffic
+) -> None:
+    """Figures of both sides, then the rates of each class."""
+    at = first + np.arange(len(paired.configurations))
+    p, q, held, bands = paired.prefill, paired.decode, paired.sides.held, paired.sides.bands
+    draft.put(
+        at, weights_bytes=held.weights[p], overhead_bytes=held.overhead[p], kv_bytes=held.kv[p],
+        kv_tokens=held.kv_tokens[p], sequences_max=paired.sides.replica.sequences_max[p],
+        request_s=paired.sides.shaped.coefficients.request_s[p],
+        correction_ratio=bands.correction[p], band_low_frac=bands.low[p],
+        band_high_frac=bands.high[p], planned_frac=bands.planned[p],
+    )  # fmt: skip
+    transfer = paired.perf.transfer
+    values = (
+        held.weights[q], held.overhead[q], held.kv[q], held.kv_tokens[q],
+        paired.sides.replica.sequences_max[q], bands.correction[q], bands.low[q], bands.high[q],
+        bands.planned[q], transfer.token_bytes, transfer.link_bytes_s, transfer.latency_s,
+    )  # fmt: skip
+    for name, value in zip(fields(Decoders)[1:], values, strict=True):
+        getattr(draft.decoders, name.name)[at] = value
+    for field in fields(Replica):
+        getattr(draft.replica, field.name)[at] = getattr(paired.perf.prefill, field.name)
+        getattr(draft.decoders.replica, field.name)[at] = getattr(paired.perf.decode, field.name)
+    for place, i in enumerate(at.tolist()):
+        draft.labels[i] = less_known(bands.labels[p[place]], bands.labels[q[place]])
+    for d, demand in enumerate(scenario.demand):
+        mine = np.array([c.demand_class == d for c in paired.configurations], bool)
+        if isinstance(demand, Online) and mine.any():
+            unit = taken(paired.perf, np.flatnonzero(mine))
+            _price_units(draft, at[mine], unit, scenario, traffic)
+
+
+def _price_units(
+    draft: _Draft, at: Whole, unit: Unit, scenario: Scenario, traffic: Traffic
+) -> None:
+    """Rates of units of one class."""
+    demand_class = draft.configs[at[0]].demand_class
+    demand, lengths = scenario.demand[demand_class], traffic.lengths[demand_class]
+    assert isinstance(demand, Online)
+    _unit_steps(draft, at, unit, lengths)
+    stable = disaggregated.stability_limit(unit, lengths)
+    draft.put(at, stability_rps=stable)
+    draft.refuse(at, lambda place: "" if stable[place] > 0 else no_cache(unit.decode, place))
+    at, unit = at[stable > 0], taken(unit, np.flatnonzero(stable > 0))
+    peak = float(traffic.load.peak_rps[demand_class].max())
+    outside, most = draft.column["request_s"][at], scenario.planning.utilization_max
+    _promised(
+        draft, at,
+        _Promise(demand, unit.prefill, lengths, unit, 1.0, False, outside, peak, most),
+    )  # fmt: skip
+
+
+def _unit_steps(draft: _Draft, at: Whole, unit: Unit, lengths: Lengths) -> None:
+    """A full step of a prefill replica, and one of a decode replica with half its sequences."""
+    chunk = unit.prefill.budget_tokens
+    full = step_s(
+        unit.prefill, prefill_tokens=chunk, decode_sequences=0.0, kv_tokens=0.0,
+        prefill_context=chunk * lengths.input_mean / 2,
+    )  # fmt: skip
+    decode = np.maximum(unit.decode.sequences_max / 2, 1.0)
+    kv = decode * lengths.kv_steps / max(lengths.decode_steps, 1.0)
+    alone = step_s(unit.decode, prefill_tokens=0.0, decode_sequences=decode, kv_tokens=kv)
+    draft.put(at, decode_step_s=alone, full_step_s=full)
+
+
 def _put_bands(draft: _Draft, at: Whole, bands: StepBands) -> None:
     for i, label in zip(at.tolist(), bands.labels, strict=True):
         draft.labels[i] = label
@@ -178,7 +262,9 @@ def _price_class(
         peak = float(traffic.load.peak_rps[demand_class].max())
         outside, most = draft.column["request_s"][at], scenario.planning.utilization_max
         able = take(draft.replica, at)
-        _promised(draft, at, _Promise(demand, able, lengths, gain, static, outside, peak, most))
+        _promised(
+            draft, at, _Promise(demand, able, lengths, None, gain, static, outside, peak, most)
+        )
     else:
         _batch(draft, at, lengths, scenario.planning.utilization_max, static=static)
 
@@ -217,9 +303,7 @@ def _steps(draft: _Draft, at: Whole, replica: Replica, lengths: Lengths) -> None
 def _promised(draft: _Draft, at: Whole, promise: _Promise) -> None:
     """Promised rate alone and in pools, and the reason of those that keep no promise."""
     slo, replica, lengths = promise.demand.slo, promise.replica, promise.lengths
-    ttft, tpot = queueing.zero_load(
-        replica, lengths, ttft_percentile=slo.ttft_percentile, tpot_percentile=slo.tpot_percentile
-    )
+    ttft, tpot = _zero_load(promise)
     stable = draft.column["stability_rps"][at]
     columns = [_capacity(promise, size, stable) for size in POOL_SIZES]
     rates = np.maximum.accumulate(np.stack([c.rate_rps for c in columns], axis=1), axis=1)
@@ -247,21 +331,40 @@ def _promised(draft: _Draft, at: Whole, promise: _Promise) -> None:
     able = draft.still(at)
     offset = np.where(offset > NOISE_FRAC * slope, offset, 0.0)
     slow, fast = (_at_band_end(draft, at, promise, end) for end in BAND_ENDS)
-    waiting = kv_wait_frac(
-        replica, lengths, rates[:, -1], arrival_cv=promise.demand.arrival_cv,
-        replicas=POOL_SIZES[-1], stability_rps=stable,
-    )  # fmt: skip
-    if promise.static:
-        waiting = np.full(len(at), np.nan)  # a batch is only begun where it fits
+    waiting = np.full(len(at), np.nan)  # a static batch is only begun where it fits
+    if promise.unit is None and not promise.static:
+        waiting = kv_wait_frac(
+            replica, lengths, rates[:, -1], arrival_cv=promise.demand.arrival_cv,
+            replicas=POOL_SIZES[-1], stability_rps=stable,
+        )  # fmt: skip
     draft.put(at[able], rate_rps=slope[able], offset_rps=offset[able], slow_ratio=slow[able],
               fast_ratio=fast[able], kv_wait_frac=waiting[able])  # fmt: skip
+
+
+def _zero_load(promise: _Promise) -> tuple[Array, Array]:
+    slo = promise.demand.slo
+    if promise.unit is not None:
+        return disaggregated.zero_load(
+            promise.unit, promise.lengths, ttft_percentile=slo.ttft_percentile,
+            tpot_percentile=slo.tpot_percentile,
+        )  # fmt: skip
+    return queueing.zero_load(
+        promise.replica, promise.lengths, ttft_percentile=slo.ttft_percentile,
+        tpot_percentile=slo.tpot_percentile,
+    )  # fmt: skip
 
 
 def _at_band_end(draft: _Draft, at: Whole, promise: _Promise, end: str) -> Array:
     """Rate in the largest pool with steps at an end of the band, over the planned rate there."""
     longer = draft.column[end][at] / draft.column["planned_frac"][at]
-    other = replace(promise, replica=slowed(promise.replica, longer))
-    found = _capacity(other, POOL_SIZES[-1], draft.column["stability_rps"][at] / longer)
+    other, stable = replace(promise, replica=slowed(promise.replica, longer)), None
+    if promise.unit is not None:
+        decoders = draft.decoders
+        both = slowed(promise.unit.decode, getattr(decoders, end)[at] / decoders.planned_frac[at])
+        other = replace(other, unit=replace(promise.unit, prefill=other.replica, decode=both))
+    else:
+        stable = draft.column["stability_rps"][at] / longer
+    found = _capacity(other, POOL_SIZES[-1], stable)
     planned = draft.pool_rps[at, -1]
     ratio = np.divide(found.rate_rps, planned, out=np.zeros(len(at)), where=planned > 0)
     return np.asarray(ratio, float)
@@ -272,7 +375,7 @@ def _late(what: str, percentile: float, value_s: float, target_ms: float) -> str
     return f"{what} p{percentile * 100:g} {value} at zero load, target {target_ms:g}"
 
 
-def _capacity(promise: _Promise, replicas: int, stability_rps: Array) -> queueing.Capacity:
+def _capacity(promise: _Promise, replicas: int, stability_rps: Array | None) -> queueing.Capacity:
     slo, most = promise.demand.slo, promise.utilization_max
     bursty = promise.demand.arrival_cv > queueing.BURSTY_CV
     if promise.static:
@@ -281,6 +384,15 @@ def _capacity(promise: _Promise, replicas: int, stability_rps: Array) -> queuein
             ttft_s=np.maximum(slo.ttft_ms * MILLI - promise.request_s, 1e-6),
             ttft_percentile=slo.ttft_percentile, tpot_s=slo.tpot_ms * MILLI,
             arrival_cv=promise.demand.arrival_cv, replicas=replicas,
+            utilization_max=min(most, queueing.UTILIZATION_MAX_BURSTY) if bursty else most,
+        )  # fmt: skip
+    if promise.unit is not None:
+        return disaggregated.lambda_star(
+            promise.unit, promise.lengths,
+            ttft_s=np.maximum(slo.ttft_ms * MILLI - promise.request_s, 1e-6),
+            ttft_percentile=slo.ttft_percentile, tpot_s=slo.tpot_ms * MILLI,
+            tpot_percentile=slo.tpot_percentile, arrival_cv=promise.demand.arrival_cv,
+            replicas=replicas, stability_rps=stability_rps,
             utilization_max=min(most, queueing.UTILIZATION_MAX_BURSTY) if bursty else most,
         )  # fmt: skip
     return queueing.lambda_star(
@@ -309,6 +421,7 @@ def _table(draft: _Draft, scenario: Scenario, traffic: Traffic) -> Table:
         pool_sizes=POOL_SIZES,
         pool_rps=draft.pool_rps,
         replica=draft.replica,
+        decoders=draft.decoders,
         lengths=traffic.lengths,
         simulated_ratio=np.full(len(draft.configs), np.nan),
         preempted_frac=np.full(len(draft.configs), np.nan),

@@ -6,18 +6,20 @@ Seconds, bytes and requests a second; NaN where a refused configuration was neve
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.candidates.enumerate import Configuration
+from planner.perf.disaggregated import Transfer, Unit
 from planner.perf.lengths import Lengths
-from planner.perf.replica import Replica
+from planner.perf.replica import Replica, slowed
 from planner.perf.speculative import in_steps
-from planner.result import CandidateRow
-from planner.units import GIGA, MILLI
+from planner.perf.steps import take
+from planner.result import CandidateRow, DecodeSide
+from planner.units import GIGA, MILLI, THOUSAND
 
 Array = NDArray[np.float64]
 LABELS: dict[str, Literal["measured", "calibrated", "extrapolated"]] = {
@@ -25,6 +27,28 @@ LABELS: dict[str, Literal["measured", "calibrated", "extrapolated"]] = {
     "calibrated": "calibrated",
     "extrapolated": "extrapolated",
 }
+
+
+@dataclass(frozen=True)
+class Decoders:
+    """Decode sides of disaggregated units; arrays (configurations,), NaN for all others."""
+
+    replica: Replica
+    weights_bytes: Array
+    overhead_bytes: Array
+    kv_bytes: Array
+    kv_tokens: Array
+    sequences_max: Array
+    correction_ratio: Array
+    band_low_frac: Array
+    band_high_frac: Array
+    planned_frac: Array
+    token_bytes: Array
+    """Cache of a prompt token that moves."""
+    link_bytes_s: Array
+    """From a prefill replica to a decode replica."""
+    handover_s: Array
+    """From the last byte to the decode replica's turn."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +103,49 @@ class Table:
     kv_wait_frac: Array
     """Probability that a request waits for cache at the promised rate of a large pool."""
     replica: Replica
-    """As planned; NaN rows where refused."""
+    """As planned; NaN rows where refused. Of a disaggregated unit one that computes prompts, as
+    are weights, cache and band."""
+    decoders: Decoders
     lengths: tuple[Lengths, ...]
     """(classes,)"""
     simulated_ratio: Array
     """Rate in simulation / by the formulas, of a large pool; NaN where not simulated."""
     preempted_frac: Array
     """Share of requests that gave their cache back in simulation; NaN where not simulated."""
+
+    def unit(self, at: Sequence[int]) -> Unit:
+        """Disaggregated units at positions of the table."""
+        index, found = np.array(at, np.int64), self.decoders
+        configs = [self.configurations[i] for i in index.tolist()]
+        return Unit(
+            prefill=take(self.replica, index),
+            decode=take(found.replica, index),
+            prefill_replicas=np.array([float(c.prefill_replicas) for c in configs]),
+            decode_replicas=np.array([float(c.decode_replicas) for c in configs]),
+            transfer=Transfer(
+                found.token_bytes[index], found.link_bytes_s[index], found.handover_s[index]
+            ),
+        )
+
+    def serving(self, i: int, end: Array | None = None) -> Replica | Unit:
+        """What serves at a position: a replica, or a unit of both kinds.
+
+        Parameters
+        ----------
+        end : `band_low_frac` or `band_high_frac`: its steps at that end of the band.
+        """
+        one = take(self.replica, np.array([i]))
+        if self.configurations[i].decode is None:
+            return one if end is None else slowed(one, end[i] / self.planned_frac[i])
+        unit, found = self.unit([i]), self.decoders
+        if end is None:
+            return unit
+        of_decode = found.band_low_frac if end is self.band_low_frac else found.band_high_frac
+        return replace(
+            unit,
+            prefill=slowed(unit.prefill, end[i] / self.planned_frac[i]),
+            decode=slowed(unit.decode, of_decode[i] / found.planned_frac[i]),
+        )
 
     def in_steps(self, i: int) -> Lengths:
         """Lengths of a configuration's class with answers counted in its decode steps."""
@@ -144,6 +204,8 @@ def rows(table: Table, usd_per_mtoken: Array, ways: tuple[str, ...]) -> list[Can
                 mode=config.mode,
                 draft=config.draft,
                 gpus=config.gpus,
+                prefill_replicas=config.prefill_replicas,
+                decode=_decode_side(table, i),
                 feasible=not table.reasons[i],
                 reason=table.reasons[i],
                 recovery_frac=known(config.recovery_frac),
@@ -178,6 +240,32 @@ def rows(table: Table, usd_per_mtoken: Array, ways: tuple[str, ...]) -> list[Can
             )
         )
     return found
+
+
+def _decode_side(table: Table, i: int) -> DecodeSide | None:
+    config, found = table.configurations[i].decode, table.decoders
+    if config is None:
+        return None
+    return DecodeSide(
+        accelerator=config.accelerator,
+        tp=config.tp,
+        pp=config.pp,
+        ep=config.ep,
+        dp=config.dp,
+        replicas=table.configurations[i].decode_replicas,
+        weights_gb=float(found.weights_bytes[i]) / GIGA,
+        overhead_gb=float(found.overhead_bytes[i]) / GIGA,
+        kv_gb=float(found.kv_bytes[i]) / GIGA,
+        kv_tokens=float(found.kv_tokens[i]),
+        sequences_max=float(found.sequences_max[i]),
+        correction_ratio=float(found.correction_ratio[i]),
+        band_low_frac=float(found.band_low_frac[i]),
+        band_high_frac=float(found.band_high_frac[i]),
+        planned_frac=float(found.planned_frac[i]),
+        moved_kb_per_token=float(found.token_bytes[i]) / THOUSAND,
+        link_gb_per_s=float(found.link_bytes_s[i]) / GIGA,
+        handover_ms=float(found.handover_s[i]) / MILLI,
+    )
 
 
 def known(value: float, unit: float = 1.0) -> float | None:

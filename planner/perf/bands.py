@@ -95,6 +95,17 @@ def known_as(
     return MEASURED if own or (fitted and label == CALIBRATED) else label
 
 
+def less_known(label: str, other: str) -> str:
+    """The worse of two labels: what stands on both is known no better.
+
+    Examples
+    --------
+    >>> less_known("measured", "extrapolated"), less_known("calibrated", "measured")
+    ('extrapolated', 'calibrated')
+    """
+    return max(label, other, key=(MEASURED, CALIBRATED, EXTRAPOLATED).index)
+
+
 def is_sparse(calibration: Mapping[str, float], accelerator: str) -> bool:
     """Whether fewer than `SPARSE_ROWS` points of an accelerator were fitted.
 

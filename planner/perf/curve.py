@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.perf import disaggregated, queueing
+from planner.perf.disaggregated import Unit
 from planner.perf.lengths import Lengths
-from planner.perf.queueing import percentiles, stability_limit
 from planner.perf.replica import Replica
 
 Array = NDArray[np.float64]
@@ -28,7 +29,7 @@ class LatencyCurve:
 
 
 def latency_curve(
-    replica: Replica,
+    replica: Replica | Unit,
     lengths: Lengths,
     *,
     ttft_percentile: float,
@@ -37,8 +38,8 @@ def latency_curve(
     replicas: float = 1.0,
     points: int = 16,
 ) -> LatencyCurve:
-    """Latency of one replica at `points` rates from 2 % to 98 % of its stability limit."""
-    stable = stability_limit(replica, lengths)
+    """Latency of one replica or unit at `points` rates from 2 % to 98 % of its stability limit."""
+    stable = _stability_limit(replica, lengths)
     rate = stable[:, None] * np.linspace(FIRST_FRAC, LAST_FRAC, points)
     return latencies_at(
         replica, lengths, rate, ttft_percentile=ttft_percentile, tpot_percentile=tpot_percentile,
@@ -47,7 +48,7 @@ def latency_curve(
 
 
 def latencies_at(
-    replica: Replica,
+    replica: Replica | Unit,
     lengths: Lengths,
     rate_rps: Array,
     *,
@@ -56,20 +57,28 @@ def latencies_at(
     arrival_cv: float,
     replicas: float = 1.0,
 ) -> LatencyCurve:
-    """Latency at given rates of one replica, (candidates, points); inf where none is steady."""
-    stable = stability_limit(replica, lengths)
-    columns = [
-        percentiles(
-            replica,
-            lengths,
-            rate_rps[:, i],
-            ttft_percentile=ttft_percentile,
-            tpot_percentile=tpot_percentile,
-            arrival_cv=arrival_cv,
-            replicas=replicas,
+    """Latency at given rates of one replica or unit, (candidates, points); inf beyond its limit."""
+    stable = _stability_limit(replica, lengths)
+
+    def at(rate: Array) -> tuple[Array, Array]:
+        if isinstance(replica, Unit):
+            return disaggregated.percentiles(
+                replica, lengths, rate, ttft_percentile=ttft_percentile,
+                tpot_percentile=tpot_percentile, arrival_cv=arrival_cv, replicas=replicas,
+                stability_rps=stable,
+            )  # fmt: skip
+        return queueing.percentiles(
+            replica, lengths, rate, ttft_percentile=ttft_percentile,
+            tpot_percentile=tpot_percentile, arrival_cv=arrival_cv, replicas=replicas,
             stability_rps=stable,
-        )
-        for i in range(rate_rps.shape[1])
-    ]
+        )  # fmt: skip
+
+    columns = [at(rate_rps[:, i]) for i in range(rate_rps.shape[1])]
     ttft, tpot = (np.stack(column, axis=1) for column in zip(*columns, strict=True))
     return LatencyCurve(rate_rps, rate_rps * lengths.output_mean, ttft, tpot)
+
+
+def _stability_limit(replica: Replica | Unit, lengths: Lengths) -> Array:
+    if isinstance(replica, Unit):
+        return disaggregated.stability_limit(replica, lengths)
+    return queueing.stability_limit(replica, lengths)

@@ -19,7 +19,8 @@ from planner.errors import ScenarioError
 from planner.files.output import atomic_path, ensure_folder, safe_name
 from planner.perf import curve as model
 from planner.perf import roofline
-from planner.perf.replica import Replica, slowed, step_s
+from planner.perf.disaggregated import Unit
+from planner.perf.replica import Replica, step_s
 from planner.perf.steps import take
 from planner.schema.demand import Online
 from planner.units import MILLI, TERA
@@ -161,20 +162,17 @@ def _draw_latency(first: Any, second: Any, question: Case, i: int) -> None:
     config = table.configurations[i]
     demand = question.scenario.demand[config.demand_class]
     assert isinstance(demand, Online)
-    planned = take(table.replica, np.array([i]))
+    planned = table.serving(i)
     rates = model.latency_curve(
         planned, table.lengths[config.demand_class], points=POINTS, **_promise(demand)
     )
 
-    def at(replica: Replica) -> model.LatencyCurve:
+    def at(replica: Replica | Unit) -> model.LatencyCurve:
         return model.latencies_at(
             replica, table.lengths[config.demand_class], rates.rate_rps, **_promise(demand)
         )
 
-    slow, fast = (
-        at(slowed(planned, end[i] / table.planned_frac[i]))
-        for end in (table.band_high_frac, table.band_low_frac)
-    )
+    slow, fast = (at(table.serving(i, end)) for end in (table.band_high_frac, table.band_low_frac))
     slo, outside = demand.slo, float(table.request_s[i])
     for axes, name, target_ms, more_s, percentile in (
         (first, "ttft_s", slo.ttft_ms, outside, slo.ttft_percentile),

@@ -112,7 +112,7 @@ def _notes(plan: Plan) -> list[RenderableType]:
 CANDIDATE_COLUMNS: Mapping[str, tuple[str, str]] = {
     "class": ("demand_class", ""),
     "model": ("model", ""),
-    "accelerator": ("accelerator", ""),
+    "accelerator": ("hardware", ""),
     "weights": ("quantization", ""),
     "kv": ("kv_dtype", ""),
     "formats": ("formats", ""),
@@ -189,8 +189,6 @@ def _cell(row: CandidateRow, name: str, number_format: str) -> Text:
 def _value(row: CandidateRow, name: str) -> Any:
     if name == "formats":
         return f"{row.quantization}+{row.kv_dtype}"
-    if name == "layout":
-        return f"tp{row.tp}" + (f"pp{row.pp}" if row.pp > 1 else "") + _experts(row)
     if name == "band":
         return _band(row)
     if name == "reason" and row.pruned_by:
@@ -205,10 +203,6 @@ def _band(row: CandidateRow) -> str | None:
         return None
     low, high = row.rate_low_rps / row.rate_rps - 1, row.rate_high_rps / row.rate_rps - 1
     return f"{low:+.0%}..{high:+.0%}"
-
-
-def _experts(row: CandidateRow) -> str:
-    return f"ep{row.ep}" if row.ep > 1 else ""
 
 
 def _table(title: str, texts: Sequence[str]) -> Table:

@@ -135,8 +135,8 @@ def _use(plan: Plan, rows: list[FleetRow]) -> Use:
         candidate = known.get(pool.candidate)
         if candidate is None:
             continue
-        if (candidate.accelerator, pool.site) == (rows[0].accelerator, rows[0].site):
-            work = work + np.array(pool.replicas) * candidate.gpus
+        if pool.site == rows[0].site:
+            work = work + np.array(pool.replicas) * candidate.gpus_on(rows[0].accelerator)
     held = gpus("reserved")
     used = np.clip(work - gpus("owned", "colo"), 0.0, held)
     return Use(

@@ -32,7 +32,8 @@ ARGUMENTS = {
             "github.com/local-inference-lab/vllm) and vllm/config/cache.py of "
             "github.com/vllm-project/vllm at 002f10e0; all but those of several nodes also at "
             "https://docs.vllm.ai/en/latest/serving/engine_args.html; drafts: "
-            "https://docs.vllm.ai/en/latest/features/speculative_decoding/eagle/"
+            "https://docs.vllm.ai/en/latest/features/speculative_decoding/eagle/; disaggregation: "
+            "docs/features/nixl_connector_usage.md of github.com/vllm-project/vllm at 026c83f9"
         ),
         flags=frozenset({
             "--dtype", "--quantization", "--max-model-len", "--tensor-parallel-size",
@@ -40,7 +41,7 @@ ARGUMENTS = {
             "--gpu-memory-utilization", "--kv-cache-dtype", "--enable-prefix-caching",
             "--max-num-batched-tokens", "--max-num-seqs", "--enable-chunked-prefill",
             "--no-enable-chunked-prefill", "--nnodes", "--node-rank", "--master-addr",
-            "--speculative-config",
+            "--speculative-config", "--kv-transfer-config",
         }),
     ),
     "sglang": Documented(
@@ -48,7 +49,9 @@ ARGUMENTS = {
         source=(
             "sglang/srt/arg_groups/fields of PyPI sglang==0.5.23; "
             "https://docs.sglang.io/advanced_features/server_arguments.html; drafts: "
-            "https://docs.sglang.io/docs/advanced_features/speculative_decoding"
+            "https://docs.sglang.io/docs/advanced_features/speculative_decoding; disaggregation: "
+            "docs/advanced_features/pd_disaggregation.md of github.com/sgl-project/sglang at "
+            "08edc506"
         ),
         flags=frozenset({
             "--model-path", "--dtype", "--quantization", "--context-length", "--tp-size",
@@ -57,7 +60,8 @@ ARGUMENTS = {
             "--max-prefill-tokens", "--enable-mixed-chunk", "--nnodes", "--node-rank",
             "--dist-init-addr", "--speculative-algorithm", "--speculative-draft-model-path",
             "--speculative-num-steps", "--speculative-eagle-topk",
-            "--speculative-num-draft-tokens",
+            "--speculative-num-draft-tokens", "--disaggregation-mode",
+            "--disaggregation-transfer-backend",
         }),
     ),
     "tensorrt-llm": Documented(
@@ -65,7 +69,8 @@ ARGUMENTS = {
         source=(
             "tensorrt_llm/commands/serve.py of github.com/NVIDIA/TensorRT-LLM at 00209af1; "
             "https://nvidia.github.io/TensorRT-LLM/llm-api/reference/TorchLlmArgs.html; drafts: "
-            "docs/source/features/speculative-decoding.md at 04c8822c"
+            "docs/source/features/speculative-decoding.md at 04c8822c; disaggregation: "
+            "docs/source/features/disagg-serving.md at 0434b982"
         ),
         flags=frozenset({
             "--backend", "--tp_size", "--pp_size", "--ep_size", "--max_batch_size",
@@ -76,6 +81,8 @@ ARGUMENTS = {
             "enable_attention_dp", "kv_cache_config.dtype", "kv_cache_config.enable_block_reuse",
             "kv_cache_config.free_gpu_memory_fraction", "speculative_config.decoding_type",
             "speculative_config.max_draft_len", "speculative_config.speculative_model",
+            "cache_transceiver_config.backend", "cache_transceiver_config.max_tokens_in_buffer",
+            "disable_overlap_scheduler",
         }),
     ),
 }  # fmt: skip

@@ -56,11 +56,14 @@ class Command:
     replicas: Mapping[str, list[float]] = field(default_factory=dict)
     """Replicas at the peak of each period, by site."""
     notes: tuple[str, ...] = ()
+    role: str = ""
+    """prefill or decode, of a disaggregated unit."""
 
     @property
     def name(self) -> str:
         """File name without suffix."""
-        return re.sub(r"[^A-Za-z0-9._-]+", "-", self.candidate).strip("-.")
+        words = f"{self.candidate}-{self.role}" if self.role else self.candidate
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", words).strip("-.")
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ class _Replica:
     """Share of an accelerator's memory that the engine may take."""
     draft: Speculator | None = None
     """What proposes tokens; None without speculative decoding."""
+    role: str = ""
+    """prefill or decode, of a disaggregated unit."""
 
     @property
     def context(self) -> int:
@@ -95,7 +100,7 @@ class _Replica:
     @property
     def chunked(self) -> bool:
         """Whether prompts are cut to share steps with decode."""
-        return self.row.mode in ("chunked", "speculative")
+        return self.row.mode in ("chunked", "speculative", "disaggregated")
 
 
 def commands(plan: Plan, catalog: Catalog) -> list[Command]:
@@ -114,12 +119,12 @@ def commands(plan: Plan, catalog: Catalog) -> list[Command]:
     sites: dict[str, dict[str, list[float]]] = {}
     for pool in plan.pools:
         sites.setdefault(pool.candidate, {})[pool.site] = list(pool.replicas_peak)
-    found, problems = [], []
+    found, problems = list[Command](), list[str]()
     for name, replicas in sites.items():
         wrong = list(_problems(rows[name], catalog))
         problems += [f"{name}: {text}" for text in wrong]
         if not wrong:
-            found.append(_command(rows[name], catalog, replicas))
+            found += _commands(rows[name], catalog, replicas)
     if not sites:
         problems.append("no machine serves in this plan: there is nothing to launch")
     if problems:
@@ -146,12 +151,32 @@ def _problems(row: CandidateRow, catalog: Catalog) -> Iterator[str]:
         yield f"draft {row.draft} is not in the catalog: {meant(row.draft, catalog.speculators)}"
 
 
-def _command(row: CandidateRow, catalog: Catalog, replicas: Mapping[str, list[float]]) -> Command:
+def _commands(
+    row: CandidateRow, catalog: Catalog, replicas: Mapping[str, list[float]]
+) -> Iterator[Command]:
+    """One command; of a disaggregated unit one for each role."""
+    if row.decode is None:
+        yield _command(row, catalog, replicas)
+        return
+    side = row.decode
+    own = row.model_copy(update={"gpus": row.tp * row.pp * row.dp, "decode": None})
+    names = ("accelerator", "tp", "pp", "ep", "dp", "gpus", "weights_gb", "overhead_gb", "kv_gb",
+             "kv_tokens", "sequences_max")  # fmt: skip
+    other = own.model_copy(update={name: getattr(side, name) for name in names})
+    roles = (("prefill", own, row.prefill_replicas), ("decode", other, side.replicas))
+    for role, one, copies in roles:
+        each = {site: [n * copies for n in peak] for site, peak in replicas.items()}
+        yield _command(one, catalog, each, role)
+
+
+def _command(
+    row: CandidateRow, catalog: Catalog, replicas: Mapping[str, list[float]], role: str = ""
+) -> Command:
     accelerator, model = catalog.accelerators[row.accelerator], catalog.models[row.model]
     reach = max(accelerator.gpus_per_node, 1)
     replica = _Replica(
         row, model, -(-row.gpus // reach), float(catalog.calibration["memory_usable_frac"].value),
-        catalog.speculators[row.draft] if row.draft else None,
+        catalog.speculators[row.draft] if row.draft else None, role,
     )  # fmt: skip
     program, flags, options = _ENGINES[row.engine](replica)
     known = ARGUMENTS[row.engine]
@@ -168,6 +193,7 @@ def _command(row: CandidateRow, catalog: Catalog, replicas: Mapping[str, list[fl
         options=options,
         replicas=dict(replicas),
         notes=tuple(_notes(replica, accelerator.title)),
+        role=role,
     )
 
 
@@ -195,6 +221,7 @@ def _notes(replica: _Replica, accelerator: str) -> Iterator[str]:
         )
     if replica.draft is not None and row.engine == "sglang":
         yield "SGLang does not mix chunks of prompts with decode beside a draft; the plan does"
+    yield from _notes_of_role(replica)
     if row.kv_gb is None:
         yield "the rate was measured: memory and step limits are left to the engine"
     if replica.nodes > 1 and row.engine == "tensorrt-llm":
@@ -204,6 +231,24 @@ def _notes(replica: _Replica, accelerator: str) -> Iterator[str]:
         yield f"spans {replica.nodes} nodes: run it on each, with NODE_RANK 0 to {last}"
     if replica.nodes > 1 and row.engine == "vllm" and row.dp > 1:
         yield "data-parallel ranks on several nodes need --data-parallel-size-local on each"
+
+
+def _notes_of_role(replica: _Replica) -> Iterator[str]:
+    """What a prefill or decode instance needs beside its arguments."""
+    if not replica.role:
+        return
+    others = {"prefill": "decode", "decode": "prefill"}[replica.role]
+    yield f"{replica.role} instance: KV caches move between it and the {others} instances by NIXL"
+    if replica.row.engine == "vllm":
+        yield (
+            "set VLLM_NIXL_SIDE_CHANNEL_HOST to this host's address, and a port of its own in "
+            "VLLM_NIXL_SIDE_CHANNEL_PORT for each instance on a host; a proxy sends each request "
+            "to a prefill and then to a decode instance"
+        )
+    elif replica.row.engine == "sglang":
+        yield "start sglang_router.launch_router --pd-disaggregation with all instances before them"
+    else:
+        yield "start trtllm-serve disaggregated with the addresses of all instances before them"
 
 
 def _online(replica: _Replica) -> Flags:
@@ -240,6 +285,10 @@ def _vllm(replica: _Replica) -> tuple[tuple[str, ...], Flags, dict[str, Any]]:
         draft |= {"model": replica.draft.hf_repo} if replica.draft.hf_repo else {}
         draft["num_speculative_tokens"] = replica.draft.drafted_tokens
         flags["--speculative-config"] = json.dumps(draft)
+    if replica.role:
+        kind = {"prefill": "kv_producer", "decode": "kv_consumer"}[replica.role]
+        moved = {"kv_connector": "NixlConnector", "kv_role": kind, "kv_load_failure_policy": "fail"}
+        flags["--kv-transfer-config"] = json.dumps(moved)
     cut = "--enable-chunked-prefill" if replica.chunked else "--no-enable-chunked-prefill"
     return ("vllm", "serve", "$MODEL"), flags | _limits(replica, {
         "--gpu-memory-utilization": _hundredths(replica.usable_frac),
@@ -271,11 +320,14 @@ def _sglang(replica: _Replica) -> tuple[tuple[str, ...], Flags, dict[str, Any]]:
     }
     if replica.draft is not None:
         flags |= _sglang_draft(replica.draft)
+    if replica.role:
+        flags |= {"--disaggregation-mode": replica.role,
+                  "--disaggregation-transfer-backend": "nixl"}  # fmt: skip
     if replica.chunked:
         tokens = replica.step_tokens() * row.dp
         limits["--chunked-prefill-size"] = str(tokens)
-        # SGLang switches mixed chunks off beside a draft.
-        limits |= {} if replica.draft else {"--enable-mixed-chunk": None}
+        # SGLang switches mixed chunks off beside a draft; a disaggregated instance mixes nothing.
+        limits |= {} if replica.draft or replica.role else {"--enable-mixed-chunk": None}
     else:
         tokens = replica.step_tokens()
         limits |= {"--chunked-prefill-size": "-1", "--max-prefill-tokens": str(tokens)}
@@ -321,6 +373,11 @@ def _tensorrt_llm(replica: _Replica) -> tuple[tuple[str, ...], Flags, dict[str, 
         options["speculative_config.max_draft_len"] = replica.draft.drafted_tokens
         if replica.draft.hf_repo:
             options["speculative_config.speculative_model"] = replica.draft.hf_repo
+    if replica.role:
+        options["cache_transceiver_config.backend"] = "NIXL"
+        options["cache_transceiver_config.max_tokens_in_buffer"] = replica.context
+    if replica.role == "prefill":
+        options["disable_overlap_scheduler"] = True  # context servers do not support it
     flags |= _limits(replica, limits)
     flags["--extra_llm_api_options"] = "$OPTIONS"
     return ("trtllm-serve", "$MODEL"), flags, options
@@ -348,6 +405,7 @@ def options_yaml(command: Command) -> str:
 def script(command: Command) -> str:
     """A shell script that starts one replica."""
     lines = ["#!/bin/sh", "set -eu", f"# {command.candidate}"]
+    lines += [f"# {command.role}"] if command.role else []
     for site, peak in command.replicas.items():
         counts = ", ".join(f"{n:g}" for n in peak)
         lines.append(f"# {site}: {counts} replicas at the peak of each period")

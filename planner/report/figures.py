@@ -13,7 +13,7 @@ from planner.report.assets import register
 from planner.report.contracts import contracts
 from planner.report.ledger_view import CAPEX, TAX, View, view
 from planner.report.profit import costs_of
-from planner.result import ClassCost, LedgerInput, Plan, Record
+from planner.result import CandidateRow, ClassCost, LedgerInput, Plan, Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,10 +91,17 @@ def frames(plan: Plan) -> dict[str, pd.DataFrame]:
         "pools": pd.DataFrame(_pools(plan)),
         "apis": pd.DataFrame(_apis(plan)),
         "inputs": pd.DataFrame(_rows(plan.ledger_inputs)),
-        "candidates": pd.DataFrame(_rows(plan.candidates)),
+        "candidates": pd.DataFrame([_candidate(row) for row in plan.candidates]),
         "class_costs": pd.DataFrame(_rows(plan.class_costs)),
         "sources": pd.DataFrame(_rows(plan.sources)),
     }
+
+
+def _candidate(row: CandidateRow) -> dict[str, Any]:
+    """A candidate in one line, the figures of a decode side with a prefix."""
+    own = row.model_dump(exclude={"decode"})
+    side = {} if row.decode is None else row.decode.model_dump()
+    return {**own, **{f"decode_{name}": value for name, value in side.items()}}
 
 
 def _rows(records: list[Any]) -> list[dict[str, Any]]:

@@ -176,6 +176,6 @@ def _needed_lots(plan: Plan, row: FleetRow) -> Array:
     total = np.zeros((len(plan.periods), len(plan.blocks)))
     for pool in plan.pools:
         one = candidates[pool.candidate]
-        if (one.accelerator, pool.site) == (row.accelerator, row.site):
-            total += np.asarray(pool.replicas, float) * one.gpus / row.lot_gpus
+        if pool.site == row.site:
+            total += np.asarray(pool.replicas, float) * one.gpus_on(row.accelerator) / row.lot_gpus
     return total

@@ -1,6 +1,7 @@
 """The plan, a plain value: what was decided, at what price, from which figures."""
 
 from planner.result.bands import BandCost, BandCosts
+from planner.result.decoding import DecodeSide
 from planner.result.fleet import ApiRow, FleetRow
 from planner.result.options import OptionRow, OptionStatus
 from planner.result.plan import (
@@ -46,6 +47,7 @@ __all__ = [
     "CandidateRow",
     "ClassCost",
     "ClassTraffic",
+    "DecodeSide",
     "FleetRow",
     "Incident",
     "LatencyCurve",

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from planner.result.bands import BandCosts
+from planner.result.decoding import DecodeSide, layout
 from planner.result.fleet import ApiRow, FleetRow
 from planner.result.options import OptionRow
 from planner.result.record import Record
@@ -80,7 +81,11 @@ class CandidateRow(Record):
     draft: str = ""
     """Catalog name of the draft that proposes tokens; blank without speculative decoding."""
     gpus: int
-    """Accelerators a replica."""
+    """Accelerators a replica, or a disaggregated unit."""
+    prefill_replicas: int = 1
+    """Of a disaggregated unit; the layout above, weights, cache and band are those of one."""
+    decode: DecodeSide | None = None
+    """Where mode is disaggregated: the replicas that answer."""
     feasible: bool
     reason: str = ""
     """Why it cannot serve; empty where it can."""
@@ -151,6 +156,31 @@ class CandidateRow(Record):
     def rate_stated(self) -> bool:
         """Whether its rate is the scenario's serving table's and nothing was predicted."""
         return self.mode == "measured"
+
+    @property
+    def parts(self) -> tuple[tuple[str, int, int], ...]:
+        """What a replica or unit is made of: accelerator, accelerators of one, how many."""
+        if self.decode is None:
+            return ((self.accelerator, self.gpus, 1),)
+        own = (self.accelerator, self.tp * self.pp * self.dp, self.prefill_replicas)
+        return (own, (self.decode.accelerator, self.decode.gpus, self.decode.replicas))
+
+    def gpus_on(self, accelerator: str) -> int:
+        """Accelerators of a kind in one replica or unit."""
+        return sum(gpus * copies for name, gpus, copies in self.parts if name == accelerator)
+
+    @property
+    def hardware(self) -> str:
+        """h100-sxm; h100-sxm+h200-sxm where these prefill and those decode."""
+        return "+".join(name for name, *_ in self.parts)
+
+    @property
+    def layout(self) -> str:
+        """tp8pp2; 2xtp4+3xtp8 of a disaggregated unit."""
+        own = layout(self.tp, pp=self.pp, dp=self.dp, ep=self.ep)
+        if self.decode is None:
+            return own
+        return f"{self.prefill_replicas}x{own}+{self.decode.replicas}x{self.decode.layout}"
 
 
 class PoolRow(Record):

@@ -1,0 +1,351 @@
+"""Disaggregated units: prompts on x replicas, answers on y others, perhaps on another accelerator.
+
+A side is a layout of one accelerator. Both sides of a unit serve one model in one weight and one
+cache format on one engine. For every ordered pair of accelerators that can be had at one site two
+units enter, of all formats, engines and layouts: the one that takes fewest accelerators for a
+promised rate, prefill and decode together, and the smallest of those that take little more. A
+side's promised rate is that of units whose other side is never short.
+So a class gets at most twice as many units as there are pairs: 50 for five accelerators. Left out:
+
+- sides over pipeline stages (vLLM's connector moves no cache between stages), and drafts;
+- accelerators of two vendors: nobody documents caches that move between them;
+- models with recurrent layers, whose state would have to move too;
+- batch classes: they promise no time to first token and no pace that prompts could disturb;
+- the fast link within a domain: units of a pool share all of its replicas, so caches also move
+  between nodes. They are taken to use the network ports, of prefill or decode, the slower;
+- ratios beyond `REPLICAS_MAX` replicas a unit: pools of several units come near any ratio.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.candidates.enumerate import ANY, Configuration, configurations
+from planner.candidates.offers import Offers, assumption, offers
+from planner.candidates.replicas import Modelled, modelled
+from planner.candidates.traffic import Traffic
+from planner.perf import disaggregated, memory
+from planner.perf.disaggregated import Transfer, Unit
+from planner.perf.steps import take
+from planner.schema.catalog import Catalog
+from planner.schema.demand import Batch, Online
+from planner.schema.scenario import Scenario
+from planner.units import BITS_PER_BYTE, GIGA, MILLI
+
+Array = NDArray[np.float64]
+Whole = NDArray[np.int64]
+
+MODE = "disaggregated"
+SIZE_TOLERANCE = 0.25
+"""Accelerators a request that the smallest unit of two accelerators may take more than the best."""
+SIDES_KEPT = 3
+"""Layouts of an accelerator that are combined, on either side of a model, format and engine."""
+REPLICAS_MAX = 8
+"""Of a unit, both sides."""
+RATIO_TOLERANCE = 0.1
+"""Accelerators that a smaller unit may take more for its rate than the best ratio."""
+PLENTY = 16.0
+"""Replicas of the side that is never short, where the other's rate is asked for."""
+POOL = 8.0
+"""Units of the pools in which sides are compared."""
+HANDOVER, NETWORK_FRAC = "kv-handover-s", "kv-network-frac"
+"""Assumptions of the catalog: time from the last byte to the decode replica's turn, and share of a
+network port's rate that reaches it."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Layouts that may compute prompts or answers, and what each class asks of them."""
+
+    configurations: tuple[Configuration, ...]
+    found: Modelled
+    prefill_rps: Array
+    """Promised rate of one replica that only computes prompts; 0 where no promise is kept."""
+    decode_rps: Array
+    """The same of one that only answers."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """Combinations of two sides; (units,) each but `refused`."""
+
+    configurations: tuple[Configuration, ...]
+    sides: Modelled
+    """Of which `prefill` and `decode` are positions."""
+    prefill: Whole
+    decode: Whole
+    perf: Unit
+    refused: tuple[Configuration, ...]
+    """With their reason."""
+
+
+def units(
+    scenario: Scenario, catalog: Catalog, traffic: Traffic, leave_out: Iterable[int] = ()
+) -> Units | None:
+    """Units of all online classes but those left out; None where the scenario asks for none."""
+    if MODE not in scenario.supply.modes:
+        return None
+    online = {d for d, demand in enumerate(scenario.demand) if isinstance(demand, Online)}
+    skipped = {*leave_out, *range(len(scenario.demand))} - (online - {*leave_out})
+    configs, refused = _layouts(scenario, catalog, skipped)
+    refused += [
+        Configuration(d, model, ANY, mode=MODE, reason="batch work has no pace to protect")
+        for d, demand in enumerate(scenario.demand)
+        if isinstance(demand, Batch) and d not in {*leave_out}
+        for model in demand.models
+    ]
+    found = modelled(configs, scenario, catalog, traffic)
+    sides = _rated(configs, found, scenario, catalog, traffic)
+    together = _together(offers(scenario, catalog), catalog)
+    chosen: list[tuple[int, int, int, int]] = []
+    for d in range(len(scenario.demand)):
+        mine = [i for i, c in enumerate(configs) if c.demand_class == d]
+        if d in skipped:
+            continue
+        combined = list(_combined(sides, mine, together))
+        chosen += combined
+        refused += _unserved(sides, mine, combined, scenario, d)
+    p, q, x, y = np.array(chosen, np.int64).reshape(-1, 4).T
+    unit = _unit(
+        configs, found, (p, q), replicas=(x.astype(float), y.astype(float)), catalog=catalog,
+        traffic=traffic,
+    )  # fmt: skip
+    named = tuple(
+        replace(configs[i], decode=configs[j], prefill_replicas=m, decode_replicas=n)
+        for i, j, m, n in chosen
+    )
+    return Units(named, found, p, q, unit, tuple(refused))
+
+
+def _layouts(
+    scenario: Scenario, catalog: Catalog, skipped: set[int]
+) -> tuple[list[Configuration], list[Configuration]]:
+    """Layouts of engines that disaggregate, and accelerators whose caches have no way out."""
+    engines = tuple(e for e in scenario.supply.engines if MODE in catalog.engines[e].modes)
+    changed = {"modes": ("chunked",), "engines": engines}
+    supply = scenario.supply.model_copy(update=changed)
+    asked = scenario.model_copy(update={"supply": supply})
+    found, refused = list[Configuration](), dict[tuple[int, str, str], Configuration]()
+    for config in configurations(asked, catalog, skipped):
+        if config.reason or config.pp > 1:
+            continue
+        why = _no_way(config, catalog)
+        if why:
+            key = (config.demand_class, config.model, config.accelerator)
+            refused.setdefault(key, Configuration(*key, mode=MODE, reason=why))
+        else:
+            found.append(replace(config, mode=MODE))
+    return found, list(refused.values())
+
+
+def _no_way(config: Configuration, catalog: Catalog) -> str:
+    """Why the cache of a configuration cannot move; empty where it can."""
+    if catalog.models[config.model].linear_layers:
+        return "recurrent state moves with no cache: not known of any engine"
+    if catalog.accelerators[config.accelerator].scaleout_gbit_per_s is None:
+        return (
+            "no network port known to send KV caches over (scaleout_gbit_per_s of "
+            "accelerators.yaml)"
+        )
+    return ""
+
+
+def _rated(
+    configs: Sequence[Configuration],
+    found: Modelled,
+    scenario: Scenario,
+    catalog: Catalog,
+    traffic: Traffic,
+) -> Sides:
+    """Promised rates of every layout on either side, where the other is never short."""
+    rates = np.zeros((2, len(configs)))
+    for d, demand in enumerate(scenario.demand):
+        mine = np.array([c.demand_class == d for c in configs], bool) & found.fits
+        at = np.flatnonzero(mine)
+        if not at.size or not isinstance(demand, Online):
+            continue
+        one, many = np.ones(at.size), np.full(at.size, PLENTY)
+        ttft_s = demand.slo.ttft_ms * MILLI - found.shaped.coefficients.request_s[at]
+        unbounded = np.full(at.size, np.inf)
+        shapes = (
+            (one, many, np.maximum(ttft_s, 1e-6), unbounded),
+            (many, one, unbounded, np.full(at.size, demand.slo.tpot_ms * MILLI)),
+        )
+        for side, (x, y, ttft, tpot) in enumerate(shapes):
+            unit = _unit(
+                configs, found, (at, at), replicas=(x, y), catalog=catalog, traffic=traffic
+            )
+            capacity = disaggregated.lambda_star(
+                unit, traffic.lengths[d], ttft_s=ttft, ttft_percentile=demand.slo.ttft_percentile,
+                tpot_s=tpot, tpot_percentile=demand.slo.tpot_percentile,
+                arrival_cv=demand.arrival_cv, replicas=POOL,
+                utilization_max=scenario.planning.utilization_max,
+            )  # fmt: skip
+            rates[side, at] = capacity.rate_rps
+    return Sides(tuple(configs), found, rates[0], rates[1])
+
+
+def _unit(
+    configs: Sequence[Configuration],
+    found: Modelled,
+    sides: tuple[Whole, Whole],
+    *,
+    replicas: tuple[Array, Array],
+    catalog: Catalog,
+    traffic: Traffic,
+) -> Unit:
+    """Units of the layouts at positions `sides`: prefill, decode."""
+    p, q = sides
+    prompts = np.array([traffic.lengths[c.demand_class].input_mean for c in configs])
+    architecture, form = found.shaped.architecture, found.shaped.format
+    shards = memory.attention_shards(architecture=architecture, layout=found.shaped.layout)
+    ports = np.array([
+        (catalog.accelerators[c.accelerator].scaleout_gbit_per_s or 0.0) * GIGA / BITS_PER_BYTE
+        for c in configs
+    ])  # fmt: skip
+    cache = memory.sequence_kv_bytes(architecture=architecture, form=form, context_tokens=prompts)
+    out = shards * ports * assumption(catalog, NETWORK_FRAC).value
+    return Unit(
+        prefill=take(found.replica, p),
+        decode=take(found.replica, q),
+        prefill_replicas=replicas[0],
+        decode_replicas=replicas[1],
+        transfer=Transfer(
+            token_bytes=(cache / prompts)[p],
+            link_bytes_s=np.minimum(out[p], out[q]),
+            latency_s=np.full(len(p), assumption(catalog, HANDOVER).value),
+        ),
+    )
+
+
+def taken(unit: Unit, at: Whole) -> Unit:
+    """The units at positions `at`, in that order."""
+    transfer = unit.transfer
+    return Unit(
+        take(unit.prefill, at), take(unit.decode, at), unit.prefill_replicas[at],
+        unit.decode_replicas[at],
+        Transfer(transfer.token_bytes[at], transfer.link_bytes_s[at], transfer.latency_s[at]),
+    )  # fmt: skip
+
+
+def _together(had: Offers, catalog: Catalog) -> set[tuple[str, str]]:
+    """Ordered pairs of accelerators of one vendor that can be had at one site."""
+    vendor = {name: row.vendor for name, row in catalog.accelerators.items()}
+    by_site: defaultdict[str, set[str]] = defaultdict(set)
+    places = [*had.owned, *had.on_demand, *((name, site) for _, name, site in had.commitments)]
+    for name, site in places:
+        by_site[site].add(name)
+    return {
+        (a, b)
+        for names in by_site.values()
+        for a in names for b in names
+        if vendor[a] == vendor[b]
+    }  # fmt: skip
+
+
+def _combined(
+    sides: Sides, mine: Sequence[int], together: set[tuple[str, str]]
+) -> Iterator[tuple[int, int, int, int]]:
+    """Prefill side, decode side and replicas of each, of the units of one class."""
+    gpus = np.array([c.gpus for c in sides.configurations], float)
+    with np.errstate(divide="ignore"):
+        prefill_gpus, decode_gpus = gpus / sides.prefill_rps, gpus / sides.decode_rps
+    found: defaultdict[tuple[str, str], list[tuple[float, int, int]]] = defaultdict(list)
+    able = _best_by(sides, mine, prefill_gpus), _best_by(sides, mine, decode_gpus)
+    for (*family, a), prefill in able[0].items():
+        for (*other, b), decode in able[1].items():
+            if family == other and (a, b) in together:
+                found[a, b] += [
+                    (float(prefill_gpus[i] + decode_gpus[j]), i, j)
+                    for i, j in itertools.product(prefill, decode)
+                ]
+    for some in found.values():
+        most = min(some)[0] * (1 + SIZE_TOLERANCE)
+        near = []
+        for need, i, j in some:
+            if need <= most:
+                rates = float(sides.prefill_rps[i]), float(sides.decode_rps[j])
+                x, y = ratio(rates, (float(gpus[i]), float(gpus[j])))
+                near.append((need, x * gpus[i] + y * gpus[j], (i, j, x, y)))
+        best, smallest = min(near), min(near, key=lambda one: (one[1], one[0]))
+        yield best[2]
+        if smallest[2] != best[2]:
+            yield smallest[2]
+
+
+def _best_by(sides: Sides, mine: Sequence[int], need: Array) -> dict[tuple[str, ...], list[int]]:
+    """The layouts that need fewest accelerators, by model, formats, engine and accelerator."""
+    groups: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+    for i in mine:
+        c = sides.configurations[i]
+        if np.isfinite(need[i]):
+            groups[c.model, c.quantization, c.kv_dtype, c.engine, c.accelerator].append(i)
+    return {key: sorted(at, key=lambda i: (need[i], i))[:SIDES_KEPT] for key, at in groups.items()}
+
+
+def ratio(rate_rps: tuple[float, float], gpus: tuple[float, float]) -> tuple[int, int]:
+    """Prefill and decode replicas of a unit: the fewest that waste next to nothing.
+
+    Parameters
+    ----------
+    rate_rps : of one prefill and of one decode replica.
+    gpus : of one of each.
+
+    Examples
+    --------
+    Three prefill replicas feed two decode replicas of the same size exactly; 1:1 would take
+    2 / 2 = 1 for a request, against 5 / 6.
+
+    >>> ratio((2.0, 3.0), (1.0, 1.0))
+    (3, 2)
+    >>> ratio((2.0, 2.1), (1.0, 1.0))
+    (1, 1)
+    """
+    most = range(1, REPLICAS_MAX)
+    each = {
+        (x, y): (x * gpus[0] + y * gpus[1]) / min(x * rate_rps[0], y * rate_rps[1])
+        for x in most for y in most if x + y <= REPLICAS_MAX
+    }  # fmt: skip
+    least = min(each.values()) * (1 + RATIO_TOLERANCE)
+    return min((xy for xy in each if each[xy] <= least), key=lambda xy: (sum(xy), each[xy]))
+
+
+def _unserved(
+    sides: Sides,
+    mine: Sequence[int],
+    combined: Sequence[tuple[int, int, int, int]],
+    scenario: Scenario,
+    demand_class: int,
+) -> Iterator[Configuration]:
+    """One refused row for each model of a class of which no unit was found."""
+    demand = scenario.demand[demand_class]
+    assert isinstance(demand, Online)
+    served = {sides.configurations[i].model for i, *_ in combined}
+    for model in demand.models:
+        if model not in served:
+            here = [i for i in mine if sides.configurations[i].model == model]
+            why = _why_none(sides, np.array(here, np.int64), demand)
+            yield Configuration(demand_class, model, ANY, mode=MODE, reason=why)
+
+
+def _why_none(sides: Sides, here: Whole, demand: Online) -> str:
+    slo = demand.slo
+    if not here.size:
+        return "no engine that disaggregates runs it on these accelerators"
+    if not sides.found.fits[here].any():
+        return "no side fits: its weights or cache are too large for every layout"
+    if not sides.prefill_rps[here].any():
+        promise = f"TTFT p{slo.ttft_percentile * 100:g} of {slo.ttft_ms:g} ms"
+        return f"no prefill side fits: none keeps {promise}, transfer and handover included"
+    if not sides.decode_rps[here].any():
+        return (
+            f"no decode side fits: none keeps TPOT p{slo.tpot_percentile * 100:g} of "
+            f"{slo.tpot_ms:g} ms"
+        )
+    return "no two sides in one format can be had at one site"
