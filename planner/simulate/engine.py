@@ -6,6 +6,9 @@ earlier, then prompts that wait. A prompt's cache is reserved whole when it is a
 decode finds no room, the newest sequence gives its cache back and is computed again later;
 nothing is admitted in such a step. Steps that only decode are taken together up to the next end
 of a sequence: their times form an arithmetic series.
+
+Where another replica makes the answer, a prompt's cache leaves over the replica's link as soon as
+it is computed, one after the other; see `stages`.
 """
 
 from __future__ import annotations
@@ -93,6 +96,8 @@ def evict(world: Any, numbers: Any, j: int) -> int:
         one.read -= tokens
         request.made = min(request.made + int(gained), request.answer - 1)
         request.base = request.prompt + request.made
+    if request.moved > 0:
+        request.hit = 0  # a cache that came from elsewhere is found once
     _unlink(world, j, slot)
     return slot
 
@@ -250,6 +255,9 @@ def _end_sequences(world: Any, numbers: Any, j: int) -> None:
 def _first_token(world: Any, numbers: Any, j: int, slot: int) -> None:
     """A prompt is computed: its next token exists, and decode begins with the next step."""
     one, request = world.replicas[j], world.requests[slot]
+    if one.hands_over:
+        _hand_over(world, j, slot)
+        return
     if request.made == 0:
         request.first_token = one.now
         if request.counted:
@@ -265,6 +273,23 @@ def _first_token(world: Any, numbers: Any, j: int, slot: int) -> None:
     heap.push(world.requests, world.heaps[j], one.decoding, slot)
     one.decoding += 1
     one.read += request.base
+
+
+@compiled
+def _hand_over(world: Any, j: int, slot: int) -> None:
+    """The prompt's cache takes its turn on the replica's link, then its latency."""
+    one, request = world.replicas[j], world.requests[slot]
+    one.held -= request.base
+    _unlink(world, j, slot)
+    one.link_free = max(one.now, one.link_free) + one.link_token_s * request.prompt
+    request.moved = one.link_free + one.link_latency_s
+    request.hit = request.prompt
+    request.after = NONE
+    if one.moving == NONE:
+        one.moving = slot
+    else:
+        world.requests[one.moving_last].after = slot
+    one.moving_last = slot
 
 
 @compiled

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.simulate.arrivals import PIECE, Piece, Requests, stream
 from planner.simulate.routing import Routing, Rules, drain, feed
-from planner.simulate.state import Numbers, World, more_slots, new_world
+from planner.simulate.stages import take_in
+from planner.simulate.state import Numbers, World, more_slots, new_world, two_stages
 from planner.simulate.statistics import BINS, Estimate, estimate, mean, quantile
 
 Array = NDArray[np.float64]
@@ -37,8 +38,24 @@ class Outage:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """Equal replicas that make the answers to prompts computed elsewhere, see `stages`."""
+
+    numbers: Numbers
+    """The extra of steps with prefill is not charged: its single tokens run like decode."""
+    replicas: int
+    token_s: float
+    """Time for which one prompt token's cache keeps the link of a prefill replica busy."""
+    latency_s: float = 0.0
+    """From the end of that to the decode replica."""
+    units: int = 1
+    """Of prefill and decode replicas that are bought together: rates of one are asked for."""
+    outages: tuple[Outage, ...] = ()
+
+
+@dataclass(frozen=True)
 class Pool:
-    """Equal replicas behind a router."""
+    """Equal replicas behind a router; with `decode` they only compute prompts."""
 
     numbers: Numbers
     replicas: int = 1
@@ -46,11 +63,27 @@ class Pool:
     patience_tokens: int = PATIENCE_TOKENS
     outages: tuple[Outage, ...] = ()
     """The same in every batch."""
+    decode: Stage | None = None
+
+    @property
+    def units(self) -> int:
+        """What the rates of one are asked for: replicas, or units of both stages."""
+        return self.replicas if self.decode is None else self.decode.units
+
+    @property
+    def numbers_of_answers(self) -> Numbers:
+        """Of the replicas that make answers."""
+        if self.decode is None:
+            return self.numbers
+        return self.decode.numbers._replace(prefill_step_s=0.0)
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a pool did; counts by time have shape (batches, bins), the rest (batches,)."""
+    """What a pool did; counts by time have shape (batches, bins), the rest (batches,).
+
+    Of a pool of two stages cache and sequences are those of the decode replicas.
+    """
 
     ttft: Whole
     tpot: Whole
@@ -59,7 +92,7 @@ class Run:
     refused: Whole
     preempted: Whole
     utilization: Array
-    """Share of time in which a step runs, mean over replicas; this and the next two from the
+    """Share of time in which a step runs, mean over replicas; this and the next three from the
     first request counted to the last."""
     kv_frac: Array
     """Cache in use, mean over busy time."""
@@ -69,6 +102,8 @@ class Run:
     """Cache in use, most of any replica."""
     drained_s: Array
     """Simulated time to the last token."""
+    prefill_utilization: Array
+    """As `utilization`, of the replicas that only compute prompts; 0 where there are none."""
 
     def ttft_s(self, percentile: float) -> Estimate:
         """Time to first token at a percentile of requests; inf counts those refused."""
@@ -116,8 +151,7 @@ def simulate(
     if not (rate_rps > 0 and arrival_cv > 0 and pool.replicas > 0 and min(count, batches) > 0):
         raise ValueError("rate, CV, replicas, count and batches must be positive")
     seeds = np.random.SeedSequence(seed).generate_state(batches, np.uint64).tolist()
-    flying = in_flight(pool.numbers, requests, rate_rps / pool.replicas)
-    cuts = _cuts(count, pool.replicas * flying)
+    cuts = _cuts(count, _flying(pool, requests, rate_rps))
 
     def batch(own: int) -> Run:
         pieces = stream(
@@ -165,6 +199,18 @@ def in_flight(numbers: Numbers, requests: Requests, rate_rps: float) -> int:
     return min(math.ceil(mean), numbers.sequences_max)
 
 
+def _flying(pool: Pool, requests: Requests, rate_rps: float) -> int:
+    """Requests in the pool, in the mean."""
+    own = requests
+    answering = 0
+    if pool.decode is not None:
+        own = replace(requests, answers=np.ones_like(requests.answers))
+        rest = replace(requests, hits=requests.prompts)
+        each = in_flight(pool.numbers_of_answers, rest, rate_rps / pool.decode.replicas)
+        answering = pool.decode.replicas * each
+    return answering + pool.replicas * in_flight(pool.numbers, own, rate_rps / pool.replicas)
+
+
 def _cuts(count: int, full: int) -> tuple[int, int, int]:
     """First request counted, first no longer counted, end."""
     warm = max(int(WARM_FRAC * count), WARM_FILLS * full)
@@ -193,27 +239,25 @@ def replay(
     ValueError
         Where no piece starts between the two.
     """
-    world = new_world(pool.numbers, replicas=pool.replicas, slots=PIECE, bins=BINS + 2)
-    outages = _rows(pool.outages)
+    worlds = _Worlds(pool)
     refused, arrived, clock = 0, 0, -np.inf
     marks: dict[str, Array] = {}
     for piece in pieces:
         counts = counted[0] <= piece.offset < counted[1]
         until = float(piece.times_s[-1])
-        due = outages[(outages[:, 0] > clock) & (outages[:, 0] <= until)]
-        world = more_slots(world, piece.times_s.size)
         if counts:
-            marks.setdefault("start", _used(world, max(clock, 0.0)))
-        refused += _feed(world, pool, piece, due, counted=counts)
+            marks.setdefault("start", worlds.used(max(clock, 0.0)))
+        refused += worlds.feed(piece, after=clock, counted=counts)
         arrived += piece.times_s.size
         if counts:
-            marks["end"] = _used(world, until)
+            marks["end"] = worlds.used(until)
         if watch is not None:
-            watch(world)
+            watch(worlds.answers)
         clock = until
     if not marks:
         raise ValueError(f"no request from {counted[0]} to {counted[1]}: nothing is counted")
-    drain(world, pool.numbers)
+    worlds.drain(after=clock)
+    world = worlds.answers
     if watch is not None:
         watch(world)
     found = {
@@ -223,11 +267,77 @@ def replay(
         "finished": int(world.finished[0]),
         "refused": refused,
         "preempted": int(world.replicas["preempted"].sum()),
-        "kv_frac_max": float(world.replicas["most_held"].max()) / pool.numbers.kv_tokens,
+        "kv_frac_max": float(world.replicas["most_held"].max()) / worlds.numbers.kv_tokens,
         "drained_s": float(world.replicas["now"].max()),
-        **_use(pool, marks["end"] - marks["start"]),
+        **worlds.use(marks["end"] - marks["start"]),
     }
     return Run(**{name: np.array([value]) for name, value in found.items()})
+
+
+class _Worlds:
+    """A pool's state: the replicas that requests come to, and those that answer them."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool, self.numbers, stage = pool, pool.numbers_of_answers, pool.decode
+        self.outages, self.later_outages = _rows(pool.outages), _rows(())
+        self.entry = new_world(pool.numbers, replicas=pool.replicas, slots=PIECE, bins=BINS + 2)
+        self.answers = self.entry
+        if stage is not None:
+            self.later_outages = _rows(stage.outages)
+            self.entry, self.answers = two_stages(
+                self.entry, self.numbers, replicas=stage.replicas, token_s=stage.token_s,
+                latency_s=stage.latency_s,
+            )  # fmt: skip
+
+    def feed(self, piece: Piece, *, after: float, counted: bool) -> int:
+        """Run up to the last arrival of a piece of the stream; refused requests."""
+        pool, until = self.pool, float(piece.times_s[-1])
+        self.entry = more_slots(self.entry, piece.times_s.size)
+        rules = Rules(
+            int(pool.routing), pool.patience_tokens, int(counted), pool.numbers.kv_tokens,
+            self.numbers.kv_tokens,
+        )  # fmt: skip
+        due = _due(self.outages, after, until)
+        refused = int(feed(self.entry, pool.numbers, rules, piece, due))
+        self._take_in(after, until)
+        return refused
+
+    def drain(self, *, after: float) -> None:
+        """Run every replica until it is idle."""
+        drain(self.entry, self.pool.numbers)
+        self._take_in(after, np.inf)
+        drain(self.answers, self.numbers)
+
+    def _take_in(self, after: float, until: float) -> None:
+        """Caches that have moved come to the replicas that answer."""
+        if self.pool.decode is None:
+            self.answers = self.entry
+            return
+        self.answers = self.answers._replace(requests=self.entry.requests, free=self.entry.free)
+        due = _due(self.later_outages, after, until)
+        take_in(self.entry, self.answers, self.numbers, due, until)
+
+    def used(self, clock: float) -> Array:
+        """Time passed, busy time where requests enter, and integrals over that of answering.
+
+        These are steps, cache and sequences.
+        """
+        sums = [
+            float(self.answers.replicas[name].sum()) for name in ("busy_s", "held_s", "decoding_s")
+        ]
+        return np.array([clock, float(self.entry.replicas["busy_s"].sum()), *sums])
+
+    def use(self, used: Array) -> dict[str, float]:
+        """Mean use between two times, by the difference of what was used."""
+        seconds, prefill, busy, held, decoding = used.tolist()
+        time = seconds * self.answers.replicas.size
+        own = seconds * self.entry.replicas.size if self.pool.decode is not None else np.inf
+        return {
+            "utilization": busy / time if seconds > 0 else 1.0,
+            "kv_frac": held / busy / self.numbers.kv_tokens if busy > 0 else 0.0,
+            "decoding": decoding / busy if busy > 0 else 0.0,
+            "prefill_utilization": prefill / own if seconds > 0 else 1.0,
+        }
 
 
 def _rows(outages: Sequence[Outage]) -> Array:
@@ -236,21 +346,6 @@ def _rows(outages: Sequence[Outage]) -> Array:
     return np.array(rows, float).reshape(-1, 3)
 
 
-def _feed(world: World, pool: Pool, piece: Piece, outages: Array, *, counted: bool) -> int:
-    rules = Rules(int(pool.routing), pool.patience_tokens, int(counted))
-    return int(feed(world, pool.numbers, rules, piece, outages))
-
-
-def _used(world: World, clock: float) -> Array:
-    """Time passed, and integrals over busy time: steps, cache, sequences."""
-    sums = [float(world.replicas[name].sum()) for name in ("busy_s", "held_s", "decoding_s")]
-    return np.array([clock, *sums])
-
-
-def _use(pool: Pool, used: Array) -> dict[str, float]:
-    seconds, busy, held, decoding = used.tolist()
-    return {
-        "utilization": busy / (seconds * pool.replicas) if seconds > 0 else 1.0,
-        "kv_frac": held / busy / pool.numbers.kv_tokens if busy > 0 else 0.0,
-        "decoding": decoding / busy if busy > 0 else 0.0,
-    }
+def _due(outages: Array, after: float, until: float) -> Array:
+    """Those that start after one time and not after another."""
+    return outages[(outages[:, 0] > after) & (outages[:, 0] <= until)]

@@ -58,7 +58,8 @@ class Promise:
 
 def counted_requests(pool: Pool) -> int:
     """Requests of a batch that are counted."""
-    return max(COUNT_LEAST, COUNT_EACH * pool.replicas)
+    answering = pool.decode.replicas if pool.decode is not None else 0
+    return max(COUNT_LEAST, COUNT_EACH * max(pool.replicas, answering))
 
 
 def refined_rate(
@@ -74,6 +75,8 @@ def refined_rate(
     count: int | None = None,
 ) -> Estimate:
     """Largest rate of one replica of the pool at which both promises hold [1/s], with interval.
+
+    Of a pool of two stages, all rates are those of one unit of both.
 
     Parameters
     ----------
@@ -99,7 +102,7 @@ def refined_rate(
     def largest(own: int, guess: float, steepness: float) -> tuple[float, float]:
         def excess(rate_rps: float) -> float:
             run = simulate(
-                pool, requests, rate_rps=rate_rps * pool.replicas, arrival_cv=arrival_cv,
+                pool, requests, rate_rps=rate_rps * pool.units, arrival_cv=arrival_cv,
                 count=size, batches=1, seed=own,
             )  # fmt: skip
             return promise.excess(run)

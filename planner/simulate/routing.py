@@ -37,6 +37,10 @@ class Rules(NamedTuple):
     """Prompt tokens by which a prefix's replica may be behind the least loaded."""
     counted: int
     """1 if statistics count the requests."""
+    prompt_max: int
+    """Tokens that the cache of a replica which computes prompts holds."""
+    tokens_max: int
+    """Tokens that the cache of a replica which makes answers holds."""
 
 
 @compiled
@@ -49,9 +53,10 @@ def feed(world: Any, numbers: Any, rules: Any, piece: Any, outages: Any) -> int:
     for a in range(piece.times_s.size):
         now = piece.times_s[a]
         while failure < outages.shape[0] and outages[failure, 0] <= now:
-            _fail(world, numbers, outages[failure])
+            fail(world, numbers, outages[failure])
             failure += 1
-        if piece.prompts[a] + piece.answers[a] - 1 > numbers.kv_tokens:
+        grown = piece.prompts[a] + piece.answers[a] - 1
+        if piece.prompts[a] > rules.prompt_max or grown > rules.tokens_max:
             refused += 1
             world.ttft[-1] += rules.counted
             continue
@@ -82,7 +87,7 @@ def _new_request(world: Any, rules: Any, piece: Any, a: int) -> int:
     request.arrived = piece.times_s[a]
     request.prompt, request.answer, request.hit = piece.prompts[a], piece.answers[a], piece.hits[a]
     request.made, request.base, request.place = 0, request.prompt, NONE
-    request.counted = rules.counted
+    request.counted, request.moved = rules.counted, 0.0
     return slot
 
 
@@ -137,7 +142,7 @@ def _least_pending(world: Any, now: float, draw: float) -> int:
 
 
 @compiled
-def _fail(world: Any, numbers: Any, outage: Any) -> None:
+def fail(world: Any, numbers: Any, outage: Any) -> None:
     """Replica out: (time, replica, up again). Its requests start again elsewhere.
 
     A step in progress still completes. Tokens already sent stay sent: prompt and answer so far
@@ -156,6 +161,8 @@ def _fail(world: Any, numbers: Any, outage: Any) -> None:
     one.first, one.last, one.queued, one.pending = NONE, NONE, 0, 0
     for _ in range(left):
         following = world.requests[slot].after
+        if world.requests[slot].moved > 0:
+            world.requests[slot].hit = 0
         enqueue(world, _least_pending(world, now, 0.0), slot)
         slot = following
     one.now = max(one.now, one.up_again)

@@ -2,9 +2,10 @@
 
 Requests live in numbered slots. A slot is queued at a replica (linked by `after`), then running
 (linked in order of admission by `earlier` and `later`); a running one that decodes is in the
-replica's heap, ordered by the step in which it ends. All sequences that decode gain equally many
-tokens a step (one, or the mean where drafted tokens are verified), so a step costs the same
-whatever their number.
+replica's heap, ordered by the step in which it ends. One whose answer is made on another replica
+than its prompt is linked by `after` to those whose cache leaves there, too, until it is queued
+again. All sequences that decode gain equally many tokens a step (one, or the mean where drafted
+tokens are verified), so a step costs the same whatever their number.
 """
 
 from __future__ import annotations
@@ -48,6 +49,12 @@ REPLICA = np.dtype(
         ("most_held", np.float64),
         ("preempted", np.int64),
         ("steps", np.int64),
+        ("hands_over", np.int64),  # 1 where answers are made on other replicas; only then:
+        ("moving", np.int64),  # requests whose cache moves there, in order, linked by `after`
+        ("moving_last", np.int64),
+        ("link_free", np.float64),  # the last of them has left then
+        ("link_token_s", np.float64),  # time for which one token keeps the link busy
+        ("link_latency_s", np.float64),  # what comes on top
     ]
 )
 
@@ -68,6 +75,7 @@ REQUEST = np.dtype(
         ("earlier", np.int64),
         ("later", np.int64),
         ("counted", np.int64),  # 1 if statistics count it
+        ("moved", np.float64),  # when its cache came from another replica; 0 if none did
     ]
 )
 
@@ -137,12 +145,9 @@ class World(NamedTuple):
 
 
 def new_world(numbers: Numbers, *, replicas: int, slots: int, bins: int) -> World:
-    """An idle pool."""
-    pool = np.zeros(replicas, REPLICA)
-    for name in ("first", "last", "newest", "partial"):
-        pool[name] = NONE
+    """An idle pool that makes its answers where it computes prompts."""
     return World(
-        replicas=pool,
+        replicas=_idle(replicas),
         requests=np.zeros(slots, REQUEST),
         heaps=np.zeros((replicas, numbers.sequences_max), np.int64),
         free=np.append(np.arange(slots), slots),
@@ -151,6 +156,30 @@ def new_world(numbers: Numbers, *, replicas: int, slots: int, bins: int) -> Worl
         tpot=np.zeros(bins, np.int64),
         finished=np.zeros(1, np.int64),
     )
+
+
+def two_stages(
+    world: World, numbers: Numbers, *, replicas: int, token_s: float, latency_s: float
+) -> tuple[World, World]:
+    """An idle pool that only computes prompts, and an idle one of these numbers for answers.
+
+    They share the requests in flight and the statistics.
+    """
+    world.replicas["hands_over"] = 1
+    world.replicas["link_token_s"], world.replicas["link_latency_s"] = token_s, latency_s
+    decode = world._replace(
+        replicas=_idle(replicas),
+        heaps=np.zeros((replicas, numbers.sequences_max), np.int64),
+        ready=np.zeros(numbers.sequences_max, np.int64),
+    )
+    return world, decode
+
+
+def _idle(replicas: int) -> Records:
+    found = np.zeros(replicas, REPLICA)
+    for name in ("first", "last", "newest", "partial", "moving", "moving_last"):
+        found[name] = NONE
+    return found
 
 
 def more_slots(world: World, least: int) -> World:
