@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from planner import pipeline
-from planner.candidates.subject import Subject, promise_of
+from planner.candidates.subject import Subject, pool_of, promise_of
 from planner.errors import InfeasibleError, StoppedError
 from planner.files.catalog import load_catalog
 from planner.result import CandidateRow, Plan, Repair, RepairRound, TestedPool, Verification
 from planner.schema.catalog import Catalog
 from planner.schema.demand import Online
-from planner.simulate.pool import Pool
 from planner.simulate.rates import refined_rate
 from planner.verification.replays import Ask
 from planner.verification.subjects import question_of, subjects
@@ -160,7 +159,7 @@ def _held_share(subject: Subject, load: TestedPool, *, planned_rps: float, seed:
     """Largest rate that holds where the load broke, less a margin, over the rate planned there."""
     if isinstance(subject.demand, Online):
         found = refined_rate(
-            Pool(subject.numbers, load.replicas_simulated), subject.requests, promise_of(subject),
+            pool_of(subject, load.replicas_simulated), subject.requests, promise_of(subject),
             guess_rps=load.rps_per_replica, limit_rps=subject.stability_rps,
             arrival_cv=subject.demand.arrival_cv, seed=seed + SEED_APART,
         )  # fmt: skip

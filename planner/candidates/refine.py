@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 
 from planner.candidates.case import Case
 from planner.candidates.prune import pruned
-from planner.candidates.subject import Subject, promise_of, subject_of
+from planner.candidates.subject import Subject, pool_of, promise_of, subject_of
 from planner.candidates.table import Table
 from planner.files.cache import key_of, remembered
 from planner.perf.pooling import capacity_line
 from planner.perf.pressure import kv_wait_frac
 from planner.perf.steps import take
 from planner.schema.demand import Online
-from planner.simulate.pool import Pool, simulate
+from planner.simulate.pool import simulate
 from planner.simulate.rates import counted_requests, refined_rate
 
 Array = NDArray[np.float64]
@@ -108,8 +108,8 @@ def _open(case: Case) -> list[int]:
 
 
 def _kind(table: Table, i: int) -> tuple[int, str]:
-    """Class and accelerator: within these, simulation differs from the formulas by one ratio."""
-    return table.configurations[i].demand_class, table.configurations[i].accelerator
+    """Class and accelerators: within these, simulation differs from the formulas by one ratio."""
+    return table.configurations[i].demand_class, table.configurations[i].hardware
 
 
 def challengers(case: Case, used: Sequence[int]) -> list[int]:
@@ -183,18 +183,20 @@ def _pressure(case: Case, i: int, rates_rps: Array) -> tuple[float, float]:
     table, subject = case.table, subject_of(case.scenario, case.catalog, case.table, i)
     demand = subject.demand
     assert isinstance(demand, Online)
-    waiting = kv_wait_frac(
-        take(table.replica, np.array([i])), table.in_steps(i), rates_rps[-1:],
-        arrival_cv=demand.arrival_cv, replicas=table.pool_sizes[-1],
-        stability_rps=table.stability_rps[i : i + 1],
-    )  # fmt: skip
+    waiting = np.full(1, np.nan)
+    if subject.one.decode is None:
+        waiting = kv_wait_frac(
+            take(table.replica, np.array([i])), table.in_steps(i), rates_rps[-1:],
+            arrival_cv=demand.arrival_cv, replicas=table.pool_sizes[-1],
+            stability_rps=table.stability_rps[i : i + 1],
+        )  # fmt: skip
     rate = float(rates_rps[table.pool_sizes.index(PRESSED_SIZE)])
     return float(waiting[0]), _preempted_frac(subject, demand.arrival_cv, rate)
 
 
 def _preempted_frac(subject: Subject, arrival_cv: float, rate_rps: float) -> float:
     """Share of the requests of one batch whose cache is taken back at a rate of each replica."""
-    pool, asked = Pool(subject.numbers, PRESSED_SIZE), subject.requests
+    pool, asked = pool_of(subject, PRESSED_SIZE), subject.requests
 
     def compute() -> tuple[float]:
         run = simulate(
@@ -243,19 +245,19 @@ def _planned(subject: Subject, replicas: int, guess_rps: float) -> float:
     demand = subject.demand
     assert isinstance(demand, Online)
     promise = promise_of(subject)
-    numbers, asked = subject.numbers, subject.requests
+    asked = subject.requests
     guess = guess_rps if guess_rps > 0 else 0.1 * subject.stability_rps
 
     def compute() -> tuple[float, float]:
         found = refined_rate(
-            Pool(numbers, replicas), asked, promise, guess_rps=guess,
+            pool_of(subject, replicas), asked, promise, guess_rps=guess,
             limit_rps=subject.stability_rps, arrival_cv=demand.arrival_cv, batches=BATCHES,
             seed=SEED,
         )  # fmt: skip
         return found.value, found.low
 
     lengths = [x.tobytes().hex() for x in (asked.prompts, asked.answers, asked.hits)]
-    key = key_of(numbers, lengths, promise, guess, subject.stability_rps, demand.arrival_cv,
+    key = key_of(subject.one, lengths, promise, guess, subject.stability_rps, demand.arrival_cv,
                  replicas, BATCHES, SEED)  # fmt: skip
     value, low = remembered(key, compute)
     return float(np.clip(low, (1 - MARGINS[1]) * value, (1 - MARGINS[0]) * value))

@@ -165,6 +165,11 @@ class CandidateRow(Record):
         own = (self.accelerator, self.tp * self.pp * self.dp, self.prefill_replicas)
         return (own, (self.decode.accelerator, self.decode.gpus, self.decode.replicas))
 
+    @property
+    def accelerators(self) -> tuple[str, ...]:
+        """What it uses, each once."""
+        return tuple(dict.fromkeys(name for name, *_ in self.parts))
+
     def gpus_on(self, accelerator: str) -> int:
         """Accelerators of a kind in one replica or unit."""
         return sum(gpus * copies for name, gpus, copies in self.parts if name == accelerator)

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from planner.candidates.machines import REPLACEMENT_H, SOFT_REPAIR_H
 from planner.candidates.offers import assumption
-from planner.candidates.subject import Subject
+from planner.candidates.subject import Subject, pool_of
 from planner.result import CandidateRow, Incident, Plan
 from planner.result.verification import IncidentKind
 from planner.schema.catalog import Catalog
 from planner.schema.demand import Online
 from planner.schema.scenario import Scenario
 from planner.simulate.arrivals import Piece
-from planner.simulate.pool import Outage, Pool
+from planner.simulate.pool import Outage
 from planner.simulate.timeline import Timeline, drawn, joined_pieces, timeline
 from planner.units import HOURS_PER_DAY, SECONDS_PER_HOUR
 from planner.verification.loads import Load, hardest
@@ -141,8 +141,8 @@ def _replicas_start(
 ) -> Iterator[Case]:
     """From the next quieter block of the period, where machines are rented by the hour."""
     load = max(some, key=lambda x: x.rps_each * x.replicas)
-    here = (row.accelerator, load.site)
-    mine = [fleet for fleet in plan.fleet if (fleet.accelerator, fleet.site) == here]
+    here = {(name, load.site) for name in row.accelerators}
+    mine = [fleet for fleet in plan.fleet if (fleet.accelerator, fleet.site) in here]
     by_hour = any(fleet.option == "on_demand" for fleet in mine)
     quieter = [x for x in some if x.period == load.period and x.whole < load.whole]
     if not by_hour or not quieter:
@@ -193,7 +193,7 @@ def _line(case: Case, subject: Subject, demand: Online, seed: int) -> Timeline:
         stretch(case.rps_before, 0.0, WARM_S, seed),
         stretch(case.load.rps_each * case.replicas, WARM_S, SECONDS_PER_HOUR, seed + 1),
     ]
-    pool = Pool(subject.numbers, case.replicas, outages=case.outages)
+    pool = pool_of(subject, case.replicas, case.outages)
     return timeline(pool, joined_pieces(parts), window_s=WINDOW_S, counted_from_s=WARM_S)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from planner.candidates.assemble import packed_gpus
 from planner.reliability import spares
-from planner.result import CandidateRow, Plan, PoolRow
+from planner.result import CandidateRow, FleetRow, Plan, PoolRow
 from planner.result.verification import Condition
 
 SOME = 1e-9
@@ -92,6 +92,24 @@ class _Room:
     """Used where every replica is a whole one."""
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Machines of one accelerator on which a pool stands."""
+
+    node: Node
+    gpus: float
+    """Accelerators of one replica, or unit, as they fill lots."""
+    rooms: list[list[_Room]]
+    """[period][block]"""
+
+    def lost(self, nodes_out: int, idle: float) -> int:
+        """Replicas that nodes out take, as far as idle accelerators do not cover them.
+
+        A unit loses all that it does when a part of it is lost.
+        """
+        return max(math.ceil((nodes_out * self.node.gpus - idle) / self.gpus - SLACK), 0)
+
+
 def loads(plan: Plan, nodes: Mapping[tuple[str, str], Node], availability: float) -> list[Load]:
     """Every load of the plan with all nodes up, with those out that are planned for, and one more.
 
@@ -108,28 +126,25 @@ def loads(plan: Plan, nodes: Mapping[tuple[str, str], Node], availability: float
         row = rows[pool.candidate]
         if row.rate_stated:
             continue
-        node = nodes[row.accelerator, pool.site]
-        lot_gpus = _lot_gpus(plan, row.accelerator, pool.site)
-        gpus = packed_gpus(row.gpus, lot_gpus)
-        blocks = range(len(plan.blocks))
-        rooms = [
-            [_room(plan, rows, pool, lot_gpus, (t, b)) for b in blocks]
-            for t in range(len(plan.periods))
-        ]
+        places = [_place(plan, rows, pool, nodes, name) for name in row.accelerators]
         for t, b, rate in _rates(plan, pool, row):
-            replicas, idle = _replicas(pool.replicas[t][b], rooms[t][b])
+            standing = [_replicas(pool.replicas[t][b], at.rooms[t][b]) for at in places]
+            replicas, idle = min(n for n, _ in standing), [left for _, left in standing]
             load = Load(
                 pool.candidate, row.demand_class, pool.site, plan.periods[t].label,
                 plan.blocks[b].label, "normal", replicas,
                 rate / replicas if replicas else math.inf,
-                node_replicas=math.ceil(node.gpus / gpus - SLACK),
-                idle_nodes=math.floor(idle / node.gpus + SLACK),
+                node_replicas=max(math.ceil(at.node.gpus / at.gpus - SLACK) for at in places),
+                idle_nodes=min(
+                    math.floor(left / at.node.gpus + SLACK)
+                    for at, left in zip(places, idle, strict=True)
+                ),
             )  # fmt: skip
             found.append(load)
-            planned = _planned_out(rooms[t], node, availability)
+            planned = [_planned_out(at.rooms[t], at.node, availability) for at in places]
             for condition, out in _conditions(planned):
-                lost = max(math.ceil((out * node.gpus - idle) / gpus - SLACK), 0)
-                found.append(_with_out(load, rate, lost, condition, out))
+                lost = max(at.lost(n, left) for at, n, left in zip(places, out, idle, strict=True))
+                found.append(_with_out(load, rate, lost, condition, sum(out)))
     return found
 
 
@@ -147,11 +162,12 @@ def _hardness(load: Load) -> tuple[float, int]:
     return load.rps_each, -min(load.whole, POOL_MAX)
 
 
-def _conditions(planned: int) -> Iterator[tuple[Condition, int]]:
-    """Conditions beside the normal one, with the nodes that are out."""
-    if planned:
+def _conditions(planned: list[int]) -> Iterator[tuple[Condition, list[int]]]:
+    """Conditions beside the normal one, with the nodes out of each accelerator."""
+    if any(planned):
         yield "spares_out", planned
-    yield "one_more_out", planned + 1
+    for k in range(len(planned)):
+        yield "one_more_out", [n + (k == i) for i, n in enumerate(planned)]
 
 
 def _planned_out(rooms: Sequence[_Room], node: Node, availability: float) -> int:
@@ -194,18 +210,45 @@ def _lot_gpus(plan: Plan, accelerator: str, site: str) -> int:
     )
 
 
+def _place(
+    plan: Plan,
+    rows: dict[str, CandidateRow],
+    pool: PoolRow,
+    nodes: Mapping[tuple[str, str], Node],
+    accelerator: str,
+) -> _Place:
+    gpus = {
+        p.candidate: _packed(rows[p.candidate], accelerator, _lot_gpus(plan, accelerator, p.site))
+        for p in plan.pools
+        if p.site == pool.site and accelerator in rows[p.candidate].accelerators
+    }
+    mine = [f for f in plan.fleet if (f.site, f.accelerator) == (pool.site, accelerator)]
+    pools = [p for p in plan.pools if p.site == pool.site and p.candidate in gpus]
+    rooms = [
+        [_room(mine, pools, gpus, (t, b)) for b in range(len(plan.blocks))]
+        for t in range(len(plan.periods))
+    ]
+    return _Place(nodes[accelerator, pool.site], gpus[pool.candidate], rooms)
+
+
+def _packed(row: CandidateRow, accelerator: str, lot_gpus: int) -> float:
+    """Accelerators of a kind that one replica or unit takes of lots."""
+    return sum(
+        copies * packed_gpus(gpus, lot_gpus)
+        for name, gpus, copies in row.parts
+        if name == accelerator
+    )
+
+
 def _room(
-    plan: Plan, rows: dict[str, CandidateRow], pool: PoolRow, lot_gpus: int, at: tuple[int, int]
+    mine: Sequence[FleetRow],
+    pools: Sequence[PoolRow],
+    gpus_of: Mapping[str, float],
+    at: tuple[int, int],
 ) -> _Room:
     t, b = at
-    accelerator = rows[pool.candidate].accelerator
-    mine = [f for f in plan.fleet if (f.site, f.accelerator) == (pool.site, accelerator)]
     by_option = [(f.option, f.lots_by_block[t][b] * f.lot_gpus) for f in mine]
-    beside = [
-        (p.replicas[t][b], packed_gpus(rows[p.candidate].gpus, lot_gpus))
-        for p in plan.pools
-        if p.site == pool.site and rows[p.candidate].accelerator == accelerator
-    ]
+    beside = [(p.replicas[t][b], gpus_of[p.candidate]) for p in pools]
     return _Room(
         held=sum(gpus for _, gpus in by_option),
         firm=sum(gpus for option, gpus in by_option if option != "on_demand"),

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.candidates.subject import Subject
+from planner.candidates.subject import Subject, pool_of
 from planner.errors import ScenarioError
 from planner.files.traces import Trace
 from planner.result import Plan, ReplayedTrace
@@ -108,7 +108,7 @@ def _one(ask: Ask, plan: Plan, load: Load, subject: Subject, seed: int) -> Repla
     planned_rps = load.rps_each * load.replicas
     scaled = _scaled(trace.time_s[taken], ask.rate, planned_rps)
     piece = _piece(trace, taken, scaled.times_s, demand=demand, replicas=load.whole, draw=draw)
-    run = _run(piece, Pool(subject.numbers, load.whole))
+    run = _run(piece, pool_of(subject, load.whole))
     figures = attained(run, demand.slo, subject.request_s)
     reason, arrived = broken(*figures), float(run.arrived.sum())
     hits = "hits as recorded" if trace.hit_tokens is not None else (

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.candidates.subject import Subject
+from planner.candidates.subject import Subject, pool_of
 from planner.result import Attained
 from planner.schema.demand import Batch, Online, Slo
-from planner.simulate.pool import Pool, Run, joined, simulate
+from planner.simulate.pool import Run, joined, simulate
 from planner.simulate.statistics import Estimate, share_above
 from planner.units import MILLI
 from planner.verification.loads import POOL_MAX, Load
@@ -59,7 +59,7 @@ def trial(subject: Subject, load: Load, *, seed: int) -> Trial:
 
 def _throughput(subject: Subject, load: Load, seed: int) -> Trial:
     """A replica that always has work must finish at least what it is asked."""
-    pool = Pool(subject.numbers)
+    pool = pool_of(subject, 1)
     run = simulate(
         pool,
         subject.requests,
@@ -83,7 +83,7 @@ def _latency(subject: Subject, demand: Online, load: Load, replicas: int, seed: 
     slo, runs = demand.slo, list[Run]()
     for round_ in range(ROUNDS):
         more = simulate(
-            Pool(subject.numbers, replicas),
+            pool_of(subject, replicas),
             subject.requests,
             rate_rps=load.rps_each * replicas,
             arrival_cv=demand.arrival_cv,

@@ -16,11 +16,10 @@ import numpy as np
 
 import planner
 from planner.candidates.refine import SIZES
-from planner.candidates.subject import subject_of
+from planner.candidates.subject import pool_of, subject_of
 from planner.files.catalog import load_catalog
 from planner.pipeline import case
 from planner.schema.demand import Online
-from planner.simulate.pool import Pool
 from planner.simulate.rates import Promise, refined_rate
 from planner.units import MILLI
 
@@ -51,7 +50,7 @@ def errors(name: str) -> list[tuple[str, int, float, float]]:
         size = max(size for size in SIZES if size <= max(peak, 1))
         planned = row.rate_rps - row.offset_rps / size
         long = refined_rate(
-            Pool(subject.numbers, size), subject.requests, promise, guess_rps=planned,
+            pool_of(subject, size), subject.requests, promise, guess_rps=planned,
             limit_rps=subject.stability_rps, arrival_cv=subject.demand.arrival_cv,
             batches=BATCHES, seed=SEED, count=COUNT,
         )  # fmt: skip

@@ -8,11 +8,11 @@ import pytest
 
 import planner
 from planner.candidates import refine
-from planner.candidates.subject import subject_of
+from planner.candidates.subject import pool_of, subject_of
 from planner.files import cache
 from planner.files.catalog import load_catalog
 from planner.pipeline import case
-from planner.simulate.pool import Pool, simulate
+from planner.simulate.pool import simulate
 from planner.simulate.rates import Promise
 from tests import small_world
 
@@ -56,7 +56,7 @@ def test_refined_rates_keep_the_promise_and_lie_on_a_safe_line(known, monkeypatc
         slo.tpot_percentile,
     )  # fmt: skip
     run = simulate(
-        Pool(subject.numbers, 4), subject.requests, rate_rps=4 * float(rates[sizes == 4][0]),
+        pool_of(subject, 4), subject.requests, rate_rps=4 * float(rates[sizes == 4][0]),
         count=40_000, seed=99,
     )  # fmt: skip
     assert run.ttft_s(promise.ttft_percentile).low <= promise.ttft_s

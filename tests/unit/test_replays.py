@@ -10,6 +10,7 @@ from planner.errors import ScenarioError
 from planner.files.traces import Trace
 from planner.schema.demand import Lengths, Online, Slo
 from planner.simulate.arrivals import requests_of
+from planner.simulate.pool import Pool
 from planner.simulate.state import Numbers
 from planner.verification.loads import Load
 from planner.verification.replays import Ask, replayed
@@ -44,7 +45,7 @@ def replay(log, *, rate="trace", ttft_ms=600.0, share=1.0, rps=1.0, replicas=1, 
         periods=[SimpleNamespace(label="2027")], blocks=[SimpleNamespace(label="day")],
         pools=[SimpleNamespace(candidate="c", site="hq", served_frac=[[share]])],
     )  # fmt: skip
-    subject = Subject(SERVER, requests_of(np.array([500.0]), np.ones(1)), demand, 0.0, 2.0)
+    subject = Subject(Pool(SERVER), requests_of(np.array([500.0]), np.ones(1)), demand, 0.0, 2.0)
     scenario = SimpleNamespace(demand=[demand])
     return replayed(Ask(log, ask_class, rate), plan, scenario, [load], {"c": subject}, seed=1)
 

@@ -193,5 +193,5 @@ def test_speculative_candidates_are_named_and_faster_without_load(both):
 def test_simulator_is_told_of_the_draft(both):
     table = both.table
     i = next(i for i in table.kept.tolist() if table.configurations[i].draft)
-    numbers = subject_of(both.scenario, both.catalog, table, i).numbers
+    numbers = subject_of(both.scenario, both.catalog, table, i).one.numbers
     assert (numbers.decode_tokens, numbers.decode_gain) == (4, 150 / 64)

@@ -14,7 +14,7 @@ from planner.errors import ScenarioError
 from planner.files.catalog import load_catalog
 from planner.schema.demand import Batch, Lengths, Online, Slo
 from planner.simulate.arrivals import requests_of
-from planner.simulate.pool import Outage
+from planner.simulate.pool import Outage, Pool
 from planner.simulate.state import Numbers
 from planner.verification.incidents import WARM_S, Case, cases, simulated
 from planner.verification.loads import Load, Node, hardest, loads
@@ -44,7 +44,7 @@ def batch():
 
 def subject(demand, *, prompts=(1000,), request_s=0.0):
     requests = requests_of(np.array(prompts, float), np.ones(len(prompts)))
-    return Subject(SERVER, requests, demand, request_s, 1.0)
+    return Subject(Pool(SERVER), requests, demand, request_s, 1.0)
 
 
 def load(replicas, rps_each, *, candidate="c", condition="normal", period="2027"):
@@ -56,7 +56,9 @@ NODES = {("g", "hq"): Node(8, 0.01)}
 
 def small_plan(replicas, *, lots, rps):
     """One pool of replicas of 2 accelerators on nodes of 8, in one period and block."""
-    row = SimpleNamespace(id="c", accelerator="g", gpus=2, demand_class="chat", rate_stated=False)
+    row = SimpleNamespace(
+        id="c", accelerators=("g",), parts=(("g", 2, 1),), demand_class="chat", rate_stated=False
+    )
     pool = SimpleNamespace(candidate="c", site="hq", replicas=[[replicas]], served_frac=[[1.0]])
     fleet = SimpleNamespace(
         option="owned", site="hq", accelerator="g", lot_gpus=8, lots_by_block=[[lots]]
