@@ -9,14 +9,14 @@ Conventions. Prices move by the year's power from the scenario's first month. A 
 rate of its first month; the share of its price that is paid when it is signed is an expense of its
 term, hour by hour. Prices in other currencies are translated at the rate of the month in which
 machines are ordered, a contract signed, hours, tokens or energy used. Own machines are in `owned`,
-income tax in `tax`.
+leases in `lease_lines`, income tax in `tax`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from planner.finance import tax
+from planner.finance import lease_lines, tax
 from planner.finance.calendar import CALENDAR
 from planner.finance.ledger import Input, Line, Rows
 from planner.finance.offers import (
@@ -91,6 +91,10 @@ def common_lines(common: Common) -> Rows:
     for currency, rates in common.fx.items():
         inputs += _fx_inputs(currency, rates)
         lines.append(_fx_line(currency, len(rates)))
+    if common.leases:
+        lines += lease_lines.common_lines(common.borrowing_rate)
+        if common.borrowing_rate is not None:
+            inputs.append(common.borrowing_rate.as_input(*lease_lines.BORROWING_RATE))
     if common.tax is None:
         return tuple(lines), tuple(inputs)
     tax_lines, tax_inputs = tax.common_lines(common.tax)
@@ -150,6 +154,7 @@ def commitment_lines(offer: CommitmentOffer) -> Rows:
     """
     key, group = rented_key(offer.option, offer.accelerator, offer.site), offer.label
     term, upfront = f"{slug(offer.option)}_term_months", f"{slug(offer.option)}_upfront_frac"
+    leased = lease_lines.on_balance_sheet(offer.treatment)
     lines = (
         Line(f"{key}_signed", "Signed", f"{offer.lot_name}s", "quantity", group=group),
         Line(
@@ -176,11 +181,12 @@ def commitment_lines(offer: CommitmentOffer) -> Rows:
         ),
         Line(
             f"{key}_paid_usd", "Reserved machines", "USD", "cash",
-            f"{key}_usd_per_h * hours * (1 - {upfront})", "commitments", group,
+            f"{key}_usd_per_h * hours * (1 - {upfront})", "commitments", group, deferred=leased,
         ),
         Line(
-            f"{key}_amortized_usd", "Prepayment used up", "USD", "book",
-            f"{key}_usd_per_h * hours * {upfront}", "amortization", group,
+            f"{key}_amortized_usd", "Prepayment used up", "USD",
+            "calculation" if leased else "book", f"{key}_usd_per_h * hours * {upfront}",
+            "" if leased else "amortization", group,
         ),
         Line(
             f"{key}_obligation_usd", "Still owed at month end", "USD", "calculation",
@@ -191,6 +197,7 @@ def commitment_lines(offer: CommitmentOffer) -> Rows:
             f"({key}_paid_usd + {key}_amortized_usd) * cloud_support_frac", "support", group,
         ),
         *_licences(offer.running, key, group),
+        *lease_lines.lines(offer.treatment, key, group, term=term, upfront=upfront),
     )  # fmt: skip
     inputs = (
         *_rented_inputs(key, offer.label, offer.usd_per_gpu_h, offer.lot_gpus, offer.lot_name),

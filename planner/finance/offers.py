@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from planner.finance.leases import Treatment
 from planner.finance.ledger import Input
 
 USD = "USD"
@@ -126,6 +127,10 @@ class Common:
     holds on."""
     tax: TaxTerms | None = None
     """None: planned before tax."""
+    leases: bool = False
+    """Whether any commitment offered is a lease on the balance sheet."""
+    borrowing_rate: Assumed | None = None
+    """Of leases, a year; None: the discount rate."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +188,8 @@ class CommitmentOffer:
     upfront_frac: Assumed = NOTHING
     """Share of the contract's price paid when it is signed."""
     running: Running = Running()
+    treatment: Treatment = "service"
+    """How the contract stands in the books."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.finance.depreciation import Method, rates_by_tax_year
+from planner.finance.lease_lines import RENT
 from planner.finance.ledger import Array, Input, Kind, Line, Rows
 from planner.finance.offers import TaxTerms
 
@@ -38,6 +39,9 @@ COMPANY = "Income tax of the company"
 COMPANY_DEDUCTED = "company_deducted_usd"
 DEDUCTIONS = "deductions"
 """Category of what options deduct from federal income."""
+DEDUCTED_OVER_TERM = ("amortization", RENT)
+"""Categories of rows that tax deducts beside cash: prepayments used up, rent of leases. Tax takes a
+lease as rent whatever the books make of it."""
 TABLE_SOURCE = "IRS Publication 946, tables A-1 (half-year) and A-2 to A-5 (mid-quarter)"
 INPUTS = {
     "tax_rate": ("Income tax rate, federal", "frac"),
@@ -185,7 +189,7 @@ def taxed(rows: Rows, *, key: str, asset: Asset | None = None, settled: bool = T
     expenses = [
         line.key
         for line in lines
-        if (line.kind == "cash" and not line.deferred) or line.category == "amortization"
+        if (line.kind == "cash" and not line.deferred) or line.category in DEDUCTED_OVER_TERM
     ]
     deducted = " + ".join(expenses)
     extra: list[Line] = []

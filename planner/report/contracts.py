@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from planner.finance.leases import Classification, LeaseFacts, LeaseSchedule, classify
+from planner.finance.leases import Classification, LeaseSchedule, read
 from planner.finance.leases import lease_schedule as schedule
 from planner.finance.offers import rented_key
 from planner.report.ledger_view import Array, View, lags
@@ -178,22 +178,19 @@ def _lease(
     one: Contract, stated: Mapping[str, Any], standard: Literal["asc_842", "ifrs_16"],
     rate: float, view: View,
 ) -> LeaseView:  # fmt: skip
-    named = any(one.key.startswith(f"{option}_") for option in stated.get("dedicated", ()))
-    facts = LeaseFacts(
-        identified_asset=named,
-        obtains_substantially_all_output=named,
-        directs_use=named,
+    found = read(
+        standard=standard,
+        dedicated=any(one.key.startswith(f"{option}_") for option in stated.get("dedicated", ())),
         term_months=one.term_months,
         short_term_elected=bool(stated.get("short_term_elected", True)),
         economic_life_months=stated.get("economic_life_months"),
     )
-    read = classify(facts, standard=standard)
-    if read.treatment not in ("operating", "finance"):
-        return LeaseView(one, read, None)
+    if found.treatment not in ("operating", "finance"):
+        return LeaseView(one, found, None)
     hours = view.values["hours"][one.month : one.last_month + 1]
     paid = hours * one.usd_per_h * (1 - one.upfront_frac)
     return LeaseView(
-        one, read,
-        schedule(paid, borrowing_rate_per_year=rate, treatment=read.treatment,
+        one, found,
+        schedule(paid, borrowing_rate_per_year=rate, treatment=found.treatment,
                  prepaid=one.upfront_usd),
     )  # fmt: skip

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.errors import PlannerError
+from planner.finance import lease_lines
 from planner.finance.ledger import Line
 from planner.finance.offers import slug
 from planner.report.compare_bridge import names_in
@@ -57,6 +58,7 @@ FREQUENCY: dict[str, Frequency] = {
     "depreciation": "Recurring",
     COMMITMENTS: "Recurring",
     AMORTIZATION: "Recurring",
+    **dict.fromkeys(lease_lines.COSTS, "Recurring"),
     "maintenance": "Recurring",
     "insurance": "Recurring",
     "rent": "Recurring",
@@ -203,8 +205,12 @@ def _contracts(plan: Plan, seen: View, group: str, lines: tuple[Line, ...]) -> l
 
 
 def _use_usd(order: Order) -> Array:
-    """What a contract costs by month of its term: monthly payments and the prepayment used up."""
-    return order.cash_usd(COMMITMENTS, deferred=False) + order.book_usd(AMORTIZATION)
+    """What a contract costs by month of its term: monthly payments and the prepayment used up.
+
+    Of a lease: interest and the use of the right, or the operating lease's cost.
+    """
+    spread = [order.book_usd(category) for category in (AMORTIZATION, *lease_lines.COSTS)]
+    return sum(spread, order.cash_usd(COMMITMENTS, deferred=False))
 
 
 def _committed(
@@ -216,8 +222,9 @@ def _committed(
     use = _use_usd(order)
     term = _paid(use)
     for line in keys:
-        upfront = is_deferred(line)
         paid = order.cash_of(line)
+        # Payments of a lease are deferred too, but there are many of them.
+        upfront = is_deferred(line) and len(_paid(paid)) == 1
         for month in _paid(paid):
             hours = float(per_month[term].sum()) if upfront else float(per_month[month])
             yield Amount(

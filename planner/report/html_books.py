@@ -39,7 +39,7 @@ def profit(seen: View, money: Money) -> Section:
     charts = Plots([_chart(seen, money), years_chart(seen, money, "profit-cash")])
     lead = (
         "Expenses when paid; purchases and prepayments as they are used up; tax as settled. "
-        "Contracts count as services."
+        "Contracts are services, unless finance.lease states facts that make them leases."
     )
     return Section("profit", "Profit and loss", lead, [table, charts])
 

@@ -155,7 +155,8 @@ class Payment(Frozen):
 class Lease(Frozen):
     """Facts from which commitments are read as services or leases (IFRS 16, ASC 842).
 
-    A view for the accountant: cash and what is planned never move.
+    Moves profit and loss and the balances of leases; cash, tax (leases are rent) and what is
+    planned never move. Not accounting advice.
     """
 
     standard: Literal["asc_842", "ifrs_16"] = "asc_842"
