@@ -139,6 +139,21 @@ class Costs:
 
 
 @dataclass(frozen=True)
+class StateTax:
+    """Income tax of a state beside the federal one, from which it is deducted.
+
+    Other deductions than those of machines bought are the federal ones.
+    """
+
+    rate: float
+    saved_usd: Array
+    """(settlements,): present value of the tax that one USD of used deductions saves, net of the
+    federal tax that it costs."""
+    buy_usd: Array
+    """(accelerators, sites, periods, settlements)"""
+
+
+@dataclass(frozen=True)
 class CompanyTax:
     """Income tax of the whole company, where losses are not used at once.
 
@@ -166,6 +181,8 @@ class CompanyTax:
     """(apis, periods, blocks)"""
     energy_usd: Array
     """(candidates, sites, periods, blocks)"""
+    state: StateTax | None = None
+    """None: there is no state tax."""
 
 
 @dataclass(frozen=True)

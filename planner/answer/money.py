@@ -90,8 +90,7 @@ def _company_tax(decided: Decided, parts: list[Rows]) -> Rows:
     """Tax of all options of the ledger together."""
     terms = decided.case.offers.common.tax
     assert terms is not None
-    deducted = [line.key for lines, _ in parts for line in lines if tax.is_deduction(line)]
-    return tax.company_lines(terms, deducted)
+    return tax.company_lines(terms, [line for lines, _ in parts for line in lines])
 
 
 Groups = dict[str, tuple[str, int, int]]

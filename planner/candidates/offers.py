@@ -42,7 +42,7 @@ from planner.finance.offers import (
     slug,
 )
 from planner.finance.owned import owned_lines
-from planner.finance.tax import Asset, taxed
+from planner.finance.tax import Asset, has_state, taxed
 from planner.schema.catalog import Accelerator, Catalog
 from planner.schema.demand import Batch, Online
 from planner.schema.finance import Finance, RateByGeneration
@@ -140,7 +140,8 @@ class Offers:
     def _taxed(self, rows: Rows, key: str, asset: Asset | None = None) -> Rows:
         if self.common.tax is None:
             return rows
-        return taxed(rows, key=key, asset=asset, settled=not self.taxed_together)
+        state = has_state(self.common.tax)
+        return taxed(rows, key=key, asset=asset, settled=not self.taxed_together, state=state)
 
     @property
     def taxed_together(self) -> bool:

@@ -19,6 +19,10 @@ from planner.report.profit import costs_of, of_part
 from planner.result import Plan
 
 _QUARTERS = (1, 2, 3, 4)
+_USED_BY_COMPANY = {
+    "company_used_usd": "Deductions used",
+    "company_state_used_usd": "Deductions used in the state",
+}
 
 
 def profit(seen: View, money: Money) -> Section:
@@ -207,9 +211,10 @@ def tax(seen: View, money: Money) -> Section | None:
         Row(["Tax depreciation of machines", *money.by_year(seen, depreciated)]),
         Row(["Deducted from federal income, all", *money.by_year(seen, deducted)]),
     ]
-    if "company_used_usd" in seen.values:
-        used = np.broadcast_to(seen.values["company_used_usd"], seen.months)
-        rows.append(Row(["Deductions used", *money.by_year(seen, used)]))
+    for key, words in _USED_BY_COMPANY.items():
+        if key in seen.values:
+            used = np.broadcast_to(seen.values[key], seen.months)
+            rows.append(Row([words, *money.by_year(seen, used)]))
     rows.append(Row(["Tax saved", *money.by_year(seen, -paid)], look="total"))
     before = of_part(seen, "operating", "spread")
     shares = [

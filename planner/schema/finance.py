@@ -100,19 +100,14 @@ class Tax(Frozen):
     """Deductions: all find income of the company in their fiscal year (at_once); or those beyond
     other_taxable_income_usd are carried forward to later years of the horizon, or never used."""
     other_taxable_income_usd: NonNegative | None = None
-    """Taxable income of the company a year from everything else; needed where losses are carried
-    forward or never used."""
+    """Taxable income of the company a year from everything else, before state tax; needed where
+    losses are carried forward or never used."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if self.losses != "at_once" and self.other_taxable_income_usd is None:
             raise ValueError(
                 f"losses {self.losses} needs other_taxable_income_usd, against which they are used"
-            )
-        if self.losses != "at_once" and self.state_rate:
-            raise ValueError(
-                f"not supported yet: a state_rate with losses {self.losses}; add it to rate, or "
-                "use losses at_once"
             )
         if not self.pays_tax:
             idle = [name for name in ("rate", "depreciation") if getattr(self, name) is not None]

@@ -126,8 +126,6 @@ def test_purchases_late_in_the_year_ask_for_mid_quarter():
         ({"tax": {"pays_tax": True, "rate": 0.2}}, "pays_tax needs depreciation"),
         ({"tax": {"rate": 0.2}}, "rate given, but pays_tax is false"),
         ({"tax": {**TAX, "losses": "never"}}, "needs other_taxable_income_usd"),
-        ({"tax": {**TAX, "losses": "carried_forward", "other_taxable_income_usd": 1e6}},
-         "not supported yet: a state_rate with losses carried_forward"),
         ({"payment": {"order_frac": 0.7, "delivery_frac": 0.6}}, "more than the whole price"),
         ({"running": {"staff_per_accelerator": 0.002}}, "give both"),
         ({"book_life_years": 7}, "less than or equal to 6"),
