@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planner.errors import ScenarioError
+from planner.finance.depreciation import years_of_mid_quarter
+from planner.finance.tax import CONVENTIONS, METHODS, TABLES
 from planner.report.assets import register
 from planner.report.contracts import contracts
 from planner.report.ledger_view import CAPEX, TAX, View, view
@@ -170,7 +172,8 @@ def recost(plan: Plan, changes: Mapping[str, float]) -> Plan:
     """The same fleet at other inputs, by scenario path (finance.discount_rate) or input name.
 
     The fleet was not optimized for them: the bound is -inf, the gap inf and the status stopped.
-    Costs by class are scaled with the plan's, which keeps each class's share.
+    Costs by class are scaled with the plan's, which keeps each class's share. The mid-quarter test
+    of tax depreciation is made again: prices and lead times move what enters service when.
 
     Raises
     ------
@@ -184,7 +187,7 @@ def recost(plan: Plan, changes: Mapping[str, float]) -> Plan:
         raise ScenarioError("changed inputs", problems)
     inputs = [_changed(row, changes) for row in plan.ledger_inputs]
     before = view(plan)
-    moved = plan.model_copy(update={"ledger_inputs": inputs})
+    moved = _in_convention(plan.model_copy(update={"ledger_inputs": inputs}))
     after = view(moved)
     what = ", ".join(f"{path} = {value:g}" for path, value in changes.items())
     note = (
@@ -202,6 +205,44 @@ def recost(plan: Plan, changes: Mapping[str, float]) -> Plan:
             "notes": [note, *plan.notes],
         }
     )
+
+
+def _in_convention(plan: Plan) -> Plan:
+    """The plan with the mid-quarter convention in the years that its purchases ask for."""
+    inputs = {row.name: round(row.value) for row in plan.ledger_inputs if row.name in _CONVENTION}
+    if inputs.keys() != _CONVENTION.keys() or any(
+        code not in _CONVENTION[name] for name, code in inputs.items()
+    ):
+        return plan
+    options = [
+        option.model_copy(
+            update={"ledger_quantities": _mid_quarter(option.ledger_quantities, view(plan, option))}
+        )
+        if option.ledger_quantities
+        else option
+        for option in plan.options
+    ]
+    quantities = _mid_quarter(plan.ledger_quantities, view(plan))
+    return plan.model_copy(update={"ledger_quantities": quantities, "options": options})
+
+
+_CONVENTION = {
+    "tax_convention": {CONVENTIONS.index("auto") + 1},
+    "tax_method": {METHODS.index(method) + 1 for method in TABLES},
+}
+"""Inputs and their codes with which purchases decide on the convention."""
+
+
+def _mid_quarter(quantities: dict[str, list[float]], seen: View) -> dict[str, list[float]]:
+    """The same quantities with the convention's flags of what enters service."""
+    months = seen.horizon_months
+    placed = [seen.values[x.key] for x in seen.lines if x.category == "placed in service"]
+    years = years_of_mid_quarter(
+        np.sum(placed, axis=0)[:months] if placed else np.zeros(months),
+        fiscal_quarter=seen.values["fiscal_quarter"][:months],
+        fiscal_years=seen.fiscal_years[:months],
+    )
+    return {**quantities, "mid_quarter": [float(year in years) for year in seen.fiscal_years]}
 
 
 def _changed(row: LedgerInput, changes: Mapping[str, float]) -> LedgerInput:
