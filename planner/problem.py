@@ -72,8 +72,8 @@ class Pools:
     replicas_max: Array
     """(candidates, periods): demand-derived upper bound."""
     energy_usd: Array
-    """(candidates, sites, periods, blocks): PV of the energy of serving all of the class's mean
-    traffic on this pool; 0 where energy is in the rent."""
+    """(candidates, sites, periods, blocks): PV of serving all of the class's mean traffic on this
+    pool: energy of work at own sites, egress out of clouds."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class CompanyTax:
     api_usd: Array
     """(apis, periods, blocks)"""
     energy_usd: Array
-    """(candidates, sites, periods, blocks)"""
+    """(candidates, sites, periods, blocks), egress too"""
     state: StateTax | None = None
     """None: there is no state tax."""
 

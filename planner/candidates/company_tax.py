@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from planner import problem as seam
 from planner.candidates.case import Axes, Case
-from planner.candidates.costs import Money, mean_requests, tokens_a_request
+from planner.candidates.costs import Money, egress_gb, mean_requests, tokens_a_request
 from planner.errors import ScenarioError
 from planner.finance import unit
-from planner.finance.offers import api_key, energy_key, owned_key, rented_key
+from planner.finance.offers import api_key, egress_key, energy_key, owned_key, rented_key
 from planner.finance.tax import deducted_key, has_state
 from planner.units import MILLION, MONTHS_PER_YEAR
 
@@ -109,7 +109,7 @@ def _signed(case: Case, axes: Axes, priced: Money, count: int) -> Array:
 
 
 def _use(case: Case, axes: Axes, priced: Money, kwh: Array) -> tuple[Array, Array, Array]:
-    """Of machines by the hour, API traffic and energy, in the settlement of their period."""
+    """Of machines by the hour, API traffic, and energy or egress, in their period's settlement."""
     hours = case.traffic.load.hours
     on_demand = np.zeros((len(axes.accelerators), len(axes.sites), *hours.shape))
     for g, name in enumerate(axes.accelerators):
@@ -134,4 +134,9 @@ def _use(case: Case, axes: Axes, priced: Money, kwh: Array) -> tuple[Array, Arra
             rows, line = case.offers.energy_rows(place.costs), deducted_key(key, asset=False)
             each = priced.deducted_usd(rows, f"{key}_it_kwh", line, priced.spread).sum(axis=1)
             energy[:, s] = kwh * each[None, :, None]
+    for s in case.offers.egress_sites:
+        site = case.offers.places[s].site.name
+        rows, line = case.offers.egress_rows(site), deducted_key(egress_key(site), asset=False)
+        each = priced.deducted_usd(rows, f"{egress_key(site)}_gb", line, priced.spread).sum(axis=1)
+        energy[:, s] = egress_gb(case, axes) * each[None, :, None]
     return on_demand, api, energy

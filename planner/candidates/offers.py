@@ -25,6 +25,7 @@ from planner.finance.lines import (
     api_lines,
     commitment_lines,
     common_lines,
+    egress_lines,
     on_demand_lines,
 )
 from planner.finance.offers import (
@@ -36,6 +37,7 @@ from planner.finance.offers import (
     OwnedOffer,
     SiteCosts,
     api_key,
+    egress_key,
     energy_key,
     owned_key,
     rented_key,
@@ -106,6 +108,7 @@ class Offers:
             *(self.on_demand_rows(at) for at in self.on_demand),
             *(self.api_rows(a.offer) for a in self.apis),
             *(self.energy_rows(place.costs) for place in self.places if place.costs is not None),
+            *(self.egress_rows(self.places[s].site.name) for s in self.egress_sites),
         ]
 
     def owned_rows(self, at: tuple[str, str]) -> Rows:
@@ -136,6 +139,18 @@ class Offers:
     def energy_rows(self, costs: SiteCosts) -> Rows:
         """Rows of the energy of work at one site."""
         return self._taxed(active_energy_lines(costs), energy_key(costs.site))
+
+    @property
+    def egress_sites(self) -> list[int]:
+        """Positions of the clouds out of which traffic is paid for."""
+        paid = self.common.egress_usd_per_gb is not None
+        return [s for s, place in enumerate(self.places) if paid and not place.on_premises]
+
+    def egress_rows(self, site: str) -> Rows:
+        """Rows of the traffic out of one cloud."""
+        price = self.common.egress_usd_per_gb
+        assert price is not None
+        return self._taxed(egress_lines(site, price), egress_key(site))
 
     def _taxed(self, rows: Rows, key: str, asset: Asset | None = None) -> Rows:
         if self.common.tax is None:

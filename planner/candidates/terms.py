@@ -55,9 +55,15 @@ def common(finance: Finance, horizon: Horizon) -> Common:
             for currency, rate in finance.fx.items()
         },
         tax=_tax(finance.tax),
+        egress_usd_per_gb=_egress(finance),
         leases=_leases(finance.lease),
         borrowing_rate=_borrowing_rate(finance.lease),
     )  # fmt: skip
+
+
+def _egress(finance: Finance) -> Assumed | None:
+    price = finance.egress.usd_per_gb
+    return own("egress.usd_per_gb", price) if price else None
 
 
 def _borrowing_rate(lease: Lease) -> Assumed | None:

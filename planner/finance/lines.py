@@ -28,6 +28,8 @@ from planner.finance.offers import (
     Running,
     SiteCosts,
     api_key,
+    egress_group,
+    egress_key,
     energy_key,
     fx_key,
     rented_key,
@@ -316,6 +318,19 @@ def active_energy_lines(site: SiteCosts) -> Rows:
         ),
     )  # fmt: skip
     return lines, site_inputs(site)
+
+
+def egress_lines(site: str, usd_per_gb: Assumed) -> Rows:
+    """Traffic out of one cloud; the quantity is `<key>_gb`, 10^9 bytes by month."""
+    key, group = egress_key(site), egress_group(site)
+    lines = (
+        Line(f"{key}_gb", "Traffic out of the cloud", "GB", "quantity", group=group),
+        Line(
+            f"{key}_usd", "Egress", "USD", "cash", f"{key}_gb * egress_usd_per_gb", "egress", group
+        ),
+    )
+    price = usd_per_gb.as_input("egress_usd_per_gb", "Traffic out of clouds", "USD/GB")
+    return lines, (price,)
 
 
 def assemble(parts: Iterable[Rows]) -> Rows:

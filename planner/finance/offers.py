@@ -129,6 +129,8 @@ class Common:
     """None: planned before tax."""
     leases: bool = False
     """Whether any commitment offered is a lease on the balance sheet."""
+    egress_usd_per_gb: Assumed | None = None
+    """None: traffic out of clouds is free."""
     borrowing_rate: Assumed | None = None
     """Of leases, a year; None: the discount rate."""
 
@@ -260,6 +262,28 @@ def api_key(name: str) -> str:
     'api_nebius_llama_3_1_405b'
     """
     return f"api_{slug(name)}"
+
+
+def egress_key(site: str) -> str:
+    """Prefix of the line of traffic out of a cloud.
+
+    Examples
+    --------
+    >>> egress_key("us-east")
+    'egress_us_east'
+    """
+    return f"egress_{slug(site)}"
+
+
+def egress_group(site: str) -> str:
+    """Group of those lines in reports.
+
+    Examples
+    --------
+    >>> egress_group("us-east")
+    'Egress from us-east'
+    """
+    return f"Egress from {site}"
 
 
 def energy_key(site: str) -> str:

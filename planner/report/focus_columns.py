@@ -35,6 +35,7 @@ Json = Annotated[str, AfterValidator(_object)]
 SERVICES = {
     "Compute": ("Virtual Machines",),
     "AI and Machine Learning": ("Generative AI",),
+    "Networking": ("Other (Networking)",),
     "Other": ("Other (Other)",),
 }
 """Service categories with their subcategories; of the allowed ones those that a fleet needs.
@@ -105,7 +106,7 @@ class CostAndUsage(_Row):
     ResourceId: Text | None = None
     ResourceName: Text | None = None
     ResourceType: Text | None = None
-    ServiceCategory: Literal["Compute", "AI and Machine Learning", "Other"]
+    ServiceCategory: Literal["Compute", "AI and Machine Learning", "Networking", "Other"]
     ServiceName: Text
     ServiceProviderName: Text
     ServiceSubcategory: Text

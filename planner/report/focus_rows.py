@@ -158,7 +158,7 @@ def _counted(seen: View, line: Line, resource: Resource) -> Callable[[Amount], A
     """Function that gives an amount its quantity: of the row that its formula counts."""
     named = names_in(line)
     rows = [other for other in seen.lines if other.kind == "quantity" and other.key in named]
-    units = {row.unit for row in rows} & {"Mtokens", "kWh", "h", f"{resource.lot_name}-h"}
+    units = {row.unit for row in rows} & {"Mtokens", "kWh", "GB", "h", f"{resource.lot_name}-h"}
     if len(units) != 1:
         return lambda one: one
     unit = units.pop()
@@ -173,6 +173,8 @@ def _counted(seen: View, line: Line, resource: Resource) -> Callable[[Amount], A
                            consumed=(amount * MILLION, TOKENS), token_type=kind)  # fmt: skip
         if unit == "kWh":
             return replace(one, quantity=amount, unit=KILOWATT_HOURS)
+        if unit == "GB":
+            return replace(one, quantity=amount, unit=unit)
         return replace(one, quantity=amount * resource.lot_gpus, unit=GPU_HOURS)
 
     return tell

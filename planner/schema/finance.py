@@ -147,6 +147,20 @@ class Payment(Frozen):
         return self
 
 
+class Egress(Frozen):
+    """Traffic out of clouds that the provider charges by volume; own sites pay none."""
+
+    usd_per_gb: NonNegative = 0.0
+    """Price of 10^9 bytes. List prices of the first terabytes: AWS 0.09, Azure 0.087, Google 0.12
+    (cloudtoolstack, 2026); many GPU clouds charge nothing."""
+    bytes_per_output_token: Positive = 300.0
+    """Of a token sent out: about 300 where each is streamed as an event with its JSON, about 4 of
+    bare text; judgement, measure your own."""
+    gb_per_month: NonNegative | None = None
+    """Volume of the whole traffic a month, in place of tokens x bytes; each class has its share of
+    output tokens, and what own sites or APIs serve is not paid."""
+
+
 class Lease(Frozen):
     """Facts from which commitments are read as services or leases (IFRS 16, ASC 842).
 
@@ -214,6 +228,8 @@ class Finance(Frozen):
     """When purchases and contracts are paid."""
     running: Running = Running()
     """Staff and software."""
+    egress: Egress = Egress()
+    """Traffic out of clouds."""
     book_life_years: Annotated[int, Field(ge=3, le=6)] = 5
     """Straight-line life in the books, from the month of entry into service to zero; moves profit
     and loss and the asset register, never cash. CoreWeave 6, Amazon 5, Nebius 4 years (2025)."""
