@@ -256,6 +256,7 @@ def _owned(
         lead_months=lead_months(scenario, row, name),
         lot_kw=lot_kw(row),
         idle_frac=assumption(catalog, IDLE),
+        curve_years=len(scenario.finance.residual.curve),
         lot_gpus=_lot_gpus(row),
         running=running(scenario.finance),
     )

@@ -40,7 +40,11 @@ def common(finance: Finance, horizon: Horizon) -> Common:
         **{
             name: own(f"residual.{name}", getattr(residual, name))
             for name in type(residual).model_fields
+            if name != "curve"
         },
+        residual_curve=tuple(
+            own(f"residual.curve[{year}]", kept) for year, kept in enumerate(residual.curve)
+        ),
         api_per_year=own("price_paths.api_per_year", paths.api_per_year),
         capex_per_year=_paths("capex_per_year", paths.capex_per_year),
         rental_per_year=_paths("rental_per_year", paths.rental_per_year),

@@ -70,6 +70,11 @@ def common_lines(common: Common) -> Rows:
             name, label + (after if name == "discount_rate" else ""), unit
         )
         for name, (label, unit) in COMMON_INPUTS.items()
+        if not (common.residual_curve and name == "decline_per_year")
+    ]
+    inputs += [
+        kept.as_input(kept_key(year), f"Value kept after {year} years, of the price paid", "frac")
+        for year, kept in enumerate(common.residual_curve, 1)
     ]
     lines = [
         *CALENDAR,
@@ -101,6 +106,17 @@ def common_lines(common: Common) -> Rows:
         return tuple(lines), tuple(inputs)
     tax_lines, tax_inputs = tax.common_lines(common.tax)
     return (*lines, *tax_lines), (*inputs, *tax_inputs)
+
+
+def kept_key(year: int) -> str:
+    """Input of the residual curve.
+
+    Examples
+    --------
+    >>> kept_key(2)
+    'residual_kept_year_2'
+    """
+    return f"residual_kept_year_{year}"
 
 
 def _fx_inputs(currency: str, rates: tuple[Assumed, ...]) -> list[Input]:

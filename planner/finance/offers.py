@@ -127,6 +127,8 @@ class Common:
     holds on."""
     tax: TaxTerms | None = None
     """None: planned before tax."""
+    residual_curve: tuple[Assumed, ...] = ()
+    """Value kept after 1, 2, ... years, of the price paid; blank: `decline_per_year`."""
     leases: bool = False
     """Whether any commitment offered is a lease on the balance sheet."""
     egress_usd_per_gb: Assumed | None = None
@@ -166,6 +168,8 @@ class OwnedOffer:
     """Contracted IT power."""
     idle_frac: Assumed
     """Power without work / contracted power."""
+    curve_years: int = 0
+    """Length of `Common.residual_curve`."""
     lot_gpus: Assumed | None = None
     """Needed where staff or licences are planned."""
     running: Running = Running()

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from planner.finance.depreciation import Method, rates_by_tax_year
 from planner.finance.lease_lines import RENT
-from planner.finance.ledger import Array, Input, Kind, Line, Rows
+from planner.finance.ledger import Array, Input, Kind, Line, Rows, whole_years
 from planner.finance.offers import TaxTerms
 
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -110,7 +110,7 @@ def common_lines(terms: TaxTerms) -> Rows:
             _row(f"placed_share_{year}", f"Deducted in tax year {year} of what enters service now",
                  "frac", f"pick(tax_method, 0, straight_line_{year}{before}, {picked})"),
             _row(f"tax_share_{year}", f"Tax year {year} of what entered service then", "frac",
-                 f"lag(placed_share_{year}, {_years(year - 1)})"),
+                 f"lag(placed_share_{year}, {whole_years(year - 1)})"),
         ]  # fmt: skip
     return tuple(lines), tuple(inputs)
 
@@ -412,10 +412,5 @@ def _by_tax_year(row: str) -> str:
     """What is deducted in a month of everything in the row, within the horizon."""
     terms = [f"{row} * tax_share_1"]
     for year in range(2, TAX_YEARS + 1):
-        terms.append(f"lag({row}, {_years(year - 1)}) * tax_share_{year}")
+        terms.append(f"lag({row}, {whole_years(year - 1)}) * tax_share_{year}")
     return f"({' + '.join(terms)}) * in_horizon"
-
-
-def _years(count: int) -> str:
-    """Months of whole years, in the literals of the grammar."""
-    return " + ".join(["12"] * count) or "0"

@@ -18,10 +18,20 @@ class Residual(Frozen):
 
     decline_per_year: Frac = 0.30
     """Exponential decline of market value; 30 % a year, facts on A100 and H100 resale."""
+    curve: Annotated[tuple[Frac, ...], Field(max_length=10)] = ()
+    """Value kept after 1, 2, ... years in service, of the price paid, in place of the decline;
+    straight between years, as the last one after them. H100 PCIe 0.78, 0.60, 0.46, 0.35
+    (SpotWire v0.6, 2026-06-04)."""
     condition_frac: Frac = 0.72
     """Used-condition factor; SpotWire valuator v0.6, 2026-06-04."""
     selling_cost_frac: Frac = 0.10
     """Cost of selling, as a share of proceeds."""
+
+    @model_validator(mode="after")
+    def _one_path(self) -> Self:
+        if self.curve and "decline_per_year" in self.model_fields_set:
+            raise ValueError("give either decline_per_year or curve")
+        return self
 
 
 class PricePaths(Frozen):
