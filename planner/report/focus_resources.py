@@ -63,6 +63,13 @@ class Resource:
         }  # fmt: skip
         return {**found, **self._kind()}
 
+    @property
+    def details(self) -> str | None:
+        """Properties of the machines' price, by the specification's keys."""
+        if self.fleet is None:
+            return None
+        return json.dumps({"InstanceType": self.fleet.accelerator, "GpuCount": self.fleet.lot_gpus})
+
     def _kind(self) -> dict[str, Any]:
         if self.api is not None:
             return {
@@ -71,12 +78,10 @@ class Resource:
                 "x_Model": self.api.model,
             }  # fmt: skip
         if self.fleet is not None:
-            details = {"InstanceType": self.fleet.accelerator, "GpuCount": self.fleet.lot_gpus}
             return {
                 "ResourceType": f"GPU {self.fleet.lot_name}", "ServiceCategory": "Compute",
                 "ServiceSubcategory": "Virtual Machines", "x_Option": self.fleet.option,
                 "x_Accelerator": self.fleet.accelerator, "x_Site": self.fleet.site,
-                "SkuPriceDetails": json.dumps(details),
             }  # fmt: skip
         if self.cloud:
             return {
