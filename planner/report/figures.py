@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +13,12 @@ from planner.errors import ScenarioError
 from planner.finance.depreciation import years_of_mid_quarter
 from planner.finance.tax import CONVENTIONS, METHODS, TABLES
 from planner.report.assets import register
+from planner.report.class_figures import class_figures
 from planner.report.contracts import contracts
 from planner.report.ledger_view import CAPEX, TAX, View, view
+from planner.report.option_figures import option_figures
 from planner.report.profit import costs_of
+from planner.report.residual import break_evens
 from planner.result import ClassCost, LedgerInput, Plan, Record
 
 if TYPE_CHECKING:
@@ -32,7 +36,9 @@ def metrics(plan: Plan) -> dict[str, Any]:
     ending all contracts and orders would cost), peak_obligations_usd (most of it at any month's
     end), profit_and_loss_usd_by_fiscal_year (expenses),
     capex_usd_by_fiscal_year, cost_usd_by_category (undiscounted), cost_usd_by_fiscal_year,
-    usd_per_mtoken by class.
+    usd_per_mtoken by class; unit_costs by class (usd_per_input_mtoken, usd_per_output_mtoken,
+    usd_per_request, usd_per_user_month; None where there are none); break_even_residual_frac by
+    option, of the price paid for machines (None where both move alike).
     """
     seen = view(plan)
     tax_usd = float((seen.category_usd(TAX) * seen.weight).sum())
@@ -53,7 +59,20 @@ def metrics(plan: Plan) -> dict[str, Any]:
         ),
         "peak_obligations_usd": float(seen.obligations_usd.max(initial=0.0)),
         "usd_per_mtoken": {row.demand_class: row.usd_per_mtoken for row in plan.class_costs},
+        "unit_costs": {
+            one.demand_class: {name: getattr(one, name) for name in _UNIT_COSTS}
+            for one in class_figures(plan)
+        },
+        "break_even_residual_frac": {
+            one.option: None if isnan(one.frac) else one.frac
+            for one in break_evens(option_figures(plan))
+        },
     }
+
+
+_UNIT_COSTS = (
+    "usd_per_input_mtoken", "usd_per_output_mtoken", "usd_per_request", "usd_per_user_month",
+)  # fmt: skip
 
 
 def optimized(plan: Plan) -> bool:
