@@ -1,4 +1,4 @@
-"""Break-even residual, cost of requests and users, effective savings: by hand and against recost."""
+"""Break-even residual, cost of requests and users, savings rate: by hand, against recost."""
 
 import dataclasses
 
