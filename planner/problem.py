@@ -70,8 +70,8 @@ class Pools:
     replicas_max: Array
     """(candidates, periods): demand-derived upper bound."""
     energy_usd: Array
-    """(candidates, sites, periods, blocks): PV of the energy of serving all of the class's mean
-    traffic on this pool; 0 where energy is in the rent."""
+    """(candidates, sites, periods, blocks): PV of serving all of the class's mean traffic on this
+    pool: energy of work at own sites, egress out of clouds."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,21 @@ class Costs:
 
 
 @dataclass(frozen=True)
+class StateTax:
+    """Income tax of a state beside the federal one, from which it is deducted.
+
+    Other deductions than those of machines bought are the federal ones.
+    """
+
+    rate: float
+    saved_usd: Array
+    """(settlements,): present value of the tax that one USD of used deductions saves, net of the
+    federal tax that it costs."""
+    buy_usd: Array
+    """(accelerators, sites, periods, settlements)"""
+
+
+@dataclass(frozen=True)
 class CompanyTax:
     """Income tax of the whole company, where losses are not used at once.
 
@@ -163,7 +178,9 @@ class CompanyTax:
     api_usd: Array
     """(apis, periods, blocks)"""
     energy_usd: Array
-    """(candidates, sites, periods, blocks)"""
+    """(candidates, sites, periods, blocks), egress too"""
+    state: StateTax | None = None
+    """None: there is no state tax."""
 
 
 @dataclass(frozen=True)

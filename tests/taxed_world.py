@@ -29,14 +29,26 @@ def question(**finance: Any) -> Scenario:
 @cache
 def answered() -> tuple[Decided, Plan]:
     """Everything at once, with one contract signed in the last quarter, beyond what is best."""
-    decided, _ = decide(question())
+    decided = _signing(decide(question())[0])
+    return decided, _plan(decided)
+
+
+def with_contract(decided: Decided) -> Plan:
+    """The plan of what was decided, with that contract."""
+    return _plan(_signing(decided))
+
+
+def _signing(decided: Decided) -> Decided:
     signed = decided.solution.lots_signed.copy()
     signed[0, 0, 1, 7] = 1
     x = replace(decided.solution, lots_signed=signed)
     x = replace(x, cost_usd=cost_usd(decided.problem, x))
-    decided = Decided(decided.case, decided.problem, decided.axes, x)
-    return decided, plan(decided, gap_asked_frac=1e-6, audit=audit(decided.problem, x), binding=[],
-                         seconds={})  # fmt: skip
+    return Decided(decided.case, decided.problem, decided.axes, x)
+
+
+def _plan(decided: Decided) -> Plan:
+    held = audit(decided.problem, decided.solution)
+    return plan(decided, gap_asked_frac=1e-6, audit=held, binding=[], seconds={})
 
 
 @cache

@@ -43,9 +43,9 @@ def _joined(parts: Sequence[Rows]) -> Rows:
     lines, inputs = assemble(
         (tuple(line for line in part if line.group != tax.COMPANY), given) for part, given in parts
     )
-    deducted = [line.key for line in lines if tax.is_deduction(line)]
+    made = tax.deductions(lines)
     company = (
-        replace(line, formula=" + ".join(deducted)) if line.key == tax.COMPANY_DEDUCTED else line
+        replace(line, formula=tax.summed(made[line.key])) if line.key in made else line
         for line in parts[0][0]
         if line.group == tax.COMPANY
     )

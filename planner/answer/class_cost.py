@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from planner.answer.decided import Decided
 from planner.answer.money import Books
 from planner.candidates.costs import mean_requests
+from planner.finance.offers import egress_group
 from planner.finance.tax import COMPANY
 from planner.result import ClassCost
 from planner.units import MILLION
@@ -75,12 +76,16 @@ def _share(label: str, decided: Decided, books: Books, shares: Array) -> Array:
     for api in decided.case.offers.apis:
         if api.offer.label == label:
             return np.asarray(np.eye(classes)[api.demand_class], float)
-    site = next(s for s, name in enumerate(decided.axes.sites) if label == f"Energy at {name}")
-    return _energy_share(decided, site, classes)
+    site = next(
+        s
+        for s, name in enumerate(decided.axes.sites)
+        if label in (f"Energy at {name}", egress_group(name))
+    )
+    return _use_share(decided, site, classes)
 
 
-def _energy_share(decided: Decided, site: int, classes: int) -> Array:
-    """Energy of work follows its own coefficients; nothing to share where it is free."""
+def _use_share(decided: Decided, site: int, classes: int) -> Array:
+    """Energy of work and egress follow their coefficients; nothing to share where it is free."""
     p = decided.problem
     usd = np.zeros(classes)
     for c, s in decided.used_pools:

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from planner.answer.decided import SOME, Decided
 from planner.candidates.assemble import active_kwh
-from planner.candidates.costs import Money, mean_requests, money, tokens_a_request
+from planner.candidates.costs import Money, egress_gb, mean_requests, money, tokens_a_request
 from planner.errors import PlannerError
 from planner.finance import ledger, tax, unit
 from planner.finance.ledger import Input, Line, Rows
 from planner.finance.lines import assemble
-from planner.finance.offers import api_key, energy_key, owned_key, rented_key
+from planner.finance.offers import api_key, egress_key, energy_key, owned_key, rented_key
 from planner.units import MILLION
 
 Array = NDArray[np.float64]
@@ -65,6 +65,7 @@ def books(decided: Decided) -> Books:
         add(decided, priced, parts, quantities, groups)
     _apis(decided, priced, parts, quantities)
     _energy(decided, priced, parts, quantities)
+    _egress(decided, priced, parts, quantities)
     if decided.case.offers.taxed_together:
         parts.append(_company_tax(decided, parts))
     lines, inputs = assemble(parts)
@@ -90,8 +91,7 @@ def _company_tax(decided: Decided, parts: list[Rows]) -> Rows:
     """Tax of all options of the ledger together."""
     terms = decided.case.offers.common.tax
     assert terms is not None
-    deducted = [line.key for lines, _ in parts for line in lines if tax.is_deduction(line)]
-    return tax.company_lines(terms, deducted)
+    return tax.company_lines(terms, [line for lines, _ in parts for line in lines])
 
 
 Groups = dict[str, tuple[str, int, int]]
@@ -154,3 +154,18 @@ def _energy(
         if place.costs is not None and used[s].any():
             parts.append(decided.case.offers.energy_rows(place.costs))
             quantities[f"{energy_key(place.site.name)}_it_kwh"] = used[s] @ priced.spread
+
+
+def _egress(
+    decided: Decided, priced: Money, parts: list[Rows], quantities: dict[str, Array]
+) -> None:
+    sites = decided.case.offers.egress_sites
+    if not sites:
+        return
+    gb = egress_gb(decided.case, decided.axes)
+    sent = (decided.solution.served_frac * gb[:, None]).sum(axis=(0, 3))
+    for s in sites:
+        if sent[s].any():
+            site = decided.axes.sites[s]
+            parts.append(decided.case.offers.egress_rows(site))
+            quantities[f"{egress_key(site)}_gb"] = sent[s] @ priced.spread

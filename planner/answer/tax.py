@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from planner.answer.decided import Decided
 from planner.answer.money import Books, books
 from planner.candidates.case import Case
-from planner.finance.depreciation import mid_quarter_applies
+from planner.finance.depreciation import years_of_mid_quarter
 
 Array = NDArray[np.float64]
-QUARTERS = (1, 2, 3, 4)
 CONVENTION_ROUNDS = 4
 """Most solves until the purchases ask for the tax convention under which they were chosen."""
 
@@ -66,14 +65,11 @@ def _asked(decided: Decided, money: Books) -> frozenset[str]:
     ]
     if not placed:
         return frozenset()
-    usd, quarter = np.sum(placed, axis=0), money.values["fiscal_quarter"]
-    found = set()
-    for year in dict.fromkeys(when.fiscal_years):
-        months = when.months_of_years([year])
-        by_quarter = [usd[months][quarter[months] == q].sum() for q in QUARTERS]
-        if mid_quarter_applies(by_quarter):
-            found.add(year)
-    return frozenset(found)
+    return years_of_mid_quarter(
+        np.sum(placed, axis=0)[: when.months],
+        fiscal_quarter=money.values["fiscal_quarter"][: when.months],
+        fiscal_years=[year for year in when.fiscal_years for _ in range(when.period_months)],
+    )
 
 
 def notes(decided: Decided, money: Books) -> Iterator[str]:

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from planner import problem as seam
 from planner.candidates.case import Axes, Case
 from planner.candidates.company_tax import company_tax
-from planner.candidates.costs import Money, costs_of, money
+from planner.candidates.costs import Money, costs_of, egress_gb, money
 from planner.candidates.enumerate import Configuration
 from planner.candidates.machines import machines_of
 from planner.candidates.offers import COMMITMENTS, FULL, IDLE, Offers, assumption
 from planner.candidates.places import Place
 from planner.candidates.traffic import Calendar, Traffic
-from planner.finance.offers import energy_key
+from planner.finance.offers import egress_key, energy_key
 from planner.schema.catalog import Catalog
 from planner.schema.demand import Batch, Online
 from planner.schema.scenario import Scenario
@@ -100,7 +100,7 @@ def _pools(case: Case, axes: Axes, priced: Money) -> seam.Pools:
         offset_rps=offset,
         allowed=np.array(may_stand, bool).reshape(len(configs), len(axes.sites)),
         replicas_max=np.ceil((peak[class_of] + offset[:, None]) / rate[:, None]) + 1,
-        energy_usd=_energy(case, axes, priced),
+        energy_usd=_use(case, axes, priced),
     )  # fmt: skip
 
 
@@ -136,8 +136,8 @@ def _may_stand(scenario: Scenario, demand_class: int, place: Place) -> bool:
     return not demand.residency or place.site.region in demand.residency
 
 
-def _energy(case: Case, axes: Axes, priced: Money) -> Array:
-    """PV of the energy above idle of serving a class's mean traffic on a pool [USD]."""
+def _use(case: Case, axes: Axes, priced: Money) -> Array:
+    """PV of serving a class's mean traffic on a pool [USD]: energy above idle, or egress."""
     kwh = active_kwh(case, axes)
     usd = np.zeros((len(axes.kept), len(axes.sites), *kwh.shape[1:]))
     for s, place in enumerate(case.offers.places):
@@ -146,6 +146,11 @@ def _energy(case: Case, axes: Axes, priced: Money) -> Array:
             key = f"{energy_key(place.site.name)}_it_kwh"
             per_kwh = priced.npv_usd(rows, key, priced.spread)
             usd[:, s] = kwh * per_kwh[None, :, None]
+    for s in case.offers.egress_sites:
+        name = case.offers.places[s].site.name
+        key = f"{egress_key(name)}_gb"
+        per_gb = priced.npv_usd(case.offers.egress_rows(name), key, priced.spread)
+        usd[:, s] = egress_gb(case, axes) * per_gb[None, :, None]
     return usd
 
 

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from planner import problem as seam
 from planner.candidates.case import Axes, Case
-from planner.candidates.costs import Money, mean_requests, tokens_a_request
+from planner.candidates.costs import Money, egress_gb, mean_requests, tokens_a_request
 from planner.errors import ScenarioError
 from planner.finance import unit
-from planner.finance.offers import api_key, energy_key, owned_key, rented_key
-from planner.finance.tax import deducted_key
+from planner.finance.offers import api_key, egress_key, energy_key, owned_key, rented_key
+from planner.finance.tax import deducted_key, has_state
 from planner.units import MILLION, MONTHS_PER_YEAR
 
 Array = NDArray[np.float64]
@@ -35,7 +35,7 @@ def company_tax(case: Case, axes: Axes, priced: Money, kwh: Array) -> seam.Compa
     last = np.flatnonzero(np.diff(of_month, append=count))
     months = np.bincount(of_month, minlength=count)
     in_horizon = priced.calendar["in_horizon"][last] > 0
-    buy, commit = _orders(case, axes, priced, count)
+    buy, commit = _bought(case, axes, priced, count, "federal"), _signed(case, axes, priced, count)
     on_demand, api, energy = _use(case, axes, priced, kwh)
     return seam.CompanyTax(
         saved_usd=unit.weight(values)[last] * tax.tax_rate.value,
@@ -48,6 +48,20 @@ def company_tax(case: Case, axes: Axes, priced: Money, kwh: Array) -> seam.Compa
         on_demand_usd=on_demand,
         api_usd=api,
         energy_usd=energy,
+        state=_state(case, axes, priced, unit.weight(values)[last]),
+    )
+
+
+def _state(case: Case, axes: Axes, priced: Money, weight: Array) -> seam.StateTax | None:
+    tax = case.offers.common.tax
+    assert tax is not None
+    if not has_state(tax):
+        return None
+    rate = tax.state_tax_rate.value
+    return seam.StateTax(
+        rate=rate,
+        saved_usd=weight * rate * (1 - tax.tax_rate.value),
+        buy_usd=_bought(case, axes, priced, len(weight), "state"),
     )
 
 
@@ -64,17 +78,25 @@ def _settled_in(case: Case, priced: Money) -> NDArray[np.int64]:
     return np.asarray(of_period[:, 0], np.int64)
 
 
-def _orders(case: Case, axes: Axes, priced: Money, count: int) -> tuple[Array, Array]:
-    """Of one lot bought or signed in each period, by settlement."""
+def _bought(case: Case, axes: Axes, priced: Money, count: int, who: str) -> Array:
+    """Of one lot bought in each period, by settlement of the federal or the state tax."""
+    buy = np.zeros((len(axes.accelerators), len(axes.sites), len(priced.orders), count))
+    for g, name in enumerate(axes.accelerators):
+        for s, site in enumerate(axes.sites):
+            if (name, site) in case.offers.owned:
+                key, rows = owned_key(name, site), case.offers.owned_rows((name, site))
+                line = deducted_key(key, asset=True, who=who)
+                buy[g, s] = priced.deducted_usd(rows, f"{key}_bought", line, priced.orders)
+    return buy
+
+
+def _signed(case: Case, axes: Axes, priced: Money, count: int) -> Array:
+    """Of one lot signed in each period, by settlement."""
     shape = (len(axes.accelerators), len(axes.sites), len(priced.orders), count)
-    buy, commit = np.zeros(shape), np.zeros((len(axes.options), *shape))
+    commit = np.zeros((len(axes.options), *shape))
     for g, name in enumerate(axes.accelerators):
         for s, site in enumerate(axes.sites):
             at = (name, site)
-            if at in case.offers.owned:
-                key, rows = owned_key(*at), case.offers.owned_rows(at)
-                line = deducted_key(key, asset=True)
-                buy[g, s] = priced.deducted_usd(rows, f"{key}_bought", line, priced.orders)
             for o, option in enumerate(axes.options):
                 if (option, *at) in case.offers.commitments:
                     key = rented_key(option, *at)
@@ -83,11 +105,11 @@ def _orders(case: Case, axes: Axes, priced: Money, count: int) -> tuple[Array, A
                     commit[o, g, s] = priced.deducted_usd(
                         rows, f"{key}_signed", line, priced.orders
                     )
-    return buy, commit
+    return commit
 
 
 def _use(case: Case, axes: Axes, priced: Money, kwh: Array) -> tuple[Array, Array, Array]:
-    """Of machines by the hour, API traffic and energy, in the settlement of their period."""
+    """Of machines by the hour, API traffic, and energy or egress, in their period's settlement."""
     hours = case.traffic.load.hours
     on_demand = np.zeros((len(axes.accelerators), len(axes.sites), *hours.shape))
     for g, name in enumerate(axes.accelerators):
@@ -112,4 +134,9 @@ def _use(case: Case, axes: Axes, priced: Money, kwh: Array) -> tuple[Array, Arra
             rows, line = case.offers.energy_rows(place.costs), deducted_key(key, asset=False)
             each = priced.deducted_usd(rows, f"{key}_it_kwh", line, priced.spread).sum(axis=1)
             energy[:, s] = kwh * each[None, :, None]
+    for s in case.offers.egress_sites:
+        site = case.offers.places[s].site.name
+        rows, line = case.offers.egress_rows(site), deducted_key(egress_key(site), asset=False)
+        each = priced.deducted_usd(rows, f"{egress_key(site)}_gb", line, priced.spread).sum(axis=1)
+        energy[:, s] = egress_gb(case, axes) * each[None, :, None]
     return on_demand, api, energy

@@ -19,7 +19,7 @@ from planner.finance.ledger import Rows
 from planner.finance.lines import assemble, common_lines
 from planner.finance.offers import api_key, owned_key, rented_key
 from planner.finance.reach import months_beyond
-from planner.units import MILLION, MONTHS_PER_YEAR, SECONDS_PER_HOUR
+from planner.units import GIGA, MILLION, MONTHS_PER_YEAR, SECONDS_PER_HOUR
 
 Array = NDArray[np.float64]
 TAIL_MONTHS = 36
@@ -144,6 +144,25 @@ def mean_requests(traffic: Traffic, demand_class: int) -> Array:
     """Requests of a class, (periods, blocks)."""
     requests = traffic.load.mean_rps[demand_class] * traffic.load.hours * SECONDS_PER_HOUR
     return np.asarray(requests, float)
+
+
+def egress_gb(case: Case, axes: Axes) -> Array:
+    """Traffic out of a cloud whose pool serves all of a class [10^9 bytes], (candidates, t, b).
+
+    Output tokens x bytes, or the stated volume of the whole traffic by each class's output tokens.
+    """
+    classes = [case.table.configurations[i].demand_class for i in axes.kept]
+    stated, when = case.scenario.finance.egress, case.traffic.calendar
+    tokens = np.array(
+        [
+            mean_requests(case.traffic, d) * tokens_a_request(case.table, d)["output"]
+            for d in range(len(case.table.classes))
+        ]
+    )
+    if stated.gb_per_month is None:
+        return np.asarray(tokens[classes] * stated.bytes_per_output_token / GIGA, float)
+    whole = tokens.sum(axis=(0, 2))[:, None]
+    return np.asarray(tokens[classes] / whole * stated.gb_per_month * when.period_months, float)
 
 
 def tokens_a_request(table: Table, demand_class: int) -> dict[str, float]:

@@ -18,13 +18,14 @@ from planner.candidates.quotes import (
     machine_quote,
     undominated,
 )
-from planner.finance.calendar import TIMING_MONTHS
+from planner.candidates.terms import OTHER, common, own, running, treatment
 from planner.finance.ledger import Rows
 from planner.finance.lines import (
     active_energy_lines,
     api_lines,
     commitment_lines,
     common_lines,
+    egress_lines,
     on_demand_lines,
 )
 from planner.finance.offers import (
@@ -34,25 +35,23 @@ from planner.finance.offers import (
     Common,
     OnDemandOffer,
     OwnedOffer,
-    Running,
     SiteCosts,
-    TaxTerms,
     api_key,
+    egress_key,
     energy_key,
     owned_key,
     rented_key,
     slug,
 )
 from planner.finance.owned import owned_lines
-from planner.finance.tax import CONVENTIONS, METHODS, Asset, taxed
+from planner.finance.tax import Asset, has_state, taxed
 from planner.schema.catalog import Accelerator, Catalog
 from planner.schema.demand import Batch, Online
-from planner.schema.finance import Finance, RateByGeneration, Tax
-from planner.schema.scenario import PERIOD_MONTHS, Horizon, Scenario
+from planner.schema.finance import Finance, RateByGeneration
+from planner.schema.scenario import PERIOD_MONTHS, Scenario
 from planner.schema.supply import Option
 
 COMMITMENTS = (Option.reserved_1y, Option.reserved_3y)
-OTHER = "other"
 IDLE = "idle-power-frac"
 FULL = "load-factor"
 
@@ -109,6 +108,7 @@ class Offers:
             *(self.on_demand_rows(at) for at in self.on_demand),
             *(self.api_rows(a.offer) for a in self.apis),
             *(self.energy_rows(place.costs) for place in self.places if place.costs is not None),
+            *(self.egress_rows(self.places[s].site.name) for s in self.egress_sites),
         ]
 
     def owned_rows(self, at: tuple[str, str]) -> Rows:
@@ -140,10 +140,23 @@ class Offers:
         """Rows of the energy of work at one site."""
         return self._taxed(active_energy_lines(costs), energy_key(costs.site))
 
+    @property
+    def egress_sites(self) -> list[int]:
+        """Positions of the clouds out of which traffic is paid for."""
+        paid = self.common.egress_usd_per_gb is not None
+        return [s for s, place in enumerate(self.places) if paid and not place.on_premises]
+
+    def egress_rows(self, site: str) -> Rows:
+        """Rows of the traffic out of one cloud."""
+        price = self.common.egress_usd_per_gb
+        assert price is not None
+        return self._taxed(egress_lines(site, price), egress_key(site))
+
     def _taxed(self, rows: Rows, key: str, asset: Asset | None = None) -> Rows:
         if self.common.tax is None:
             return rows
-        return taxed(rows, key=key, asset=asset, settled=not self.taxed_together)
+        state = has_state(self.common.tax)
+        return taxed(rows, key=key, asset=asset, settled=not self.taxed_together, state=state)
 
     @property
     def taxed_together(self) -> bool:
@@ -243,6 +256,7 @@ def _owned(
         lead_months=lead_months(scenario, row, name),
         lot_kw=lot_kw(row),
         idle_frac=assumption(catalog, IDLE),
+        curve_years=len(scenario.finance.residual.curve),
         lot_gpus=_lot_gpus(row),
         running=running(scenario.finance),
     )
@@ -295,11 +309,12 @@ def _commitment(  # noqa: PLR0917 -- six values of one row, all of different typ
         usd_per_gpu_h=_priced(quote),
         lot_gpus=_lot_gpus(row),
         term_months=Assumed(TERM_MONTHS[option], "the option's own term", "", "quoted"),
-        upfront_frac=_own(
+        upfront_frac=own(
             f"payment.upfront_frac.{option.value}",
             finance.payment.upfront_frac.get(option.value, 0.0),  # type: ignore[call-overload]
         ),
         running=running(finance),
+        treatment=treatment(option, finance.lease),
     )
 
 
@@ -347,116 +362,3 @@ def _apis(scenario: Scenario, catalog: Catalog) -> Iterator[ApiFor]:
                 cached_input_usd_per_mtoken=figure["cached"],
             )
             yield ApiFor(d, quote.provider, quote.product, quote.model, offer)
-
-
-def common(finance: Finance, horizon: Horizon) -> Common:
-    """Money assumptions with the paths by which `--set` reaches them."""
-    adders, residual, paths = finance.adders, finance.residual, finance.price_paths
-    return Common(
-        discount_rate=_own("discount_rate", finance.discount_rate),
-        discount_timing=Assumed(
-            TIMING_MONTHS[finance.discounting], f"cash at the {finance.discounting} of its month",
-            "", "scenario",
-        ),
-        tail_value_frac=Assumed(
-            horizon.tail_value_frac, "scenario", "", "scenario", "horizon.tail_value_frac"
-        ),
-        electricity_per_year=_own(
-            "escalators.electricity_per_year", finance.escalators.electricity_per_year
-        ),
-        rent_per_year=_own("escalators.rent_per_year", finance.escalators.rent_per_year),
-        **{
-            name: _own(f"adders.{name}", getattr(adders, name))
-            for name in type(adders).model_fields
-            if name != "sales_tax_frac"
-        },
-        **{
-            name: _own(f"residual.{name}", getattr(residual, name))
-            for name in type(residual).model_fields
-        },
-        api_per_year=_own("price_paths.api_per_year", paths.api_per_year),
-        capex_per_year=_paths("capex_per_year", paths.capex_per_year),
-        rental_per_year=_paths("rental_per_year", paths.rental_per_year),
-        **{
-            f"payment_{name}": _own(f"payment.{name}", getattr(finance.payment, name))
-            for name in ("order_frac", "delivery_frac", "acceptance_months")
-        },
-        book_life_years=_own("book_life_years", finance.book_life_years),
-        running=running(finance),
-        fx={
-            currency: _rates(currency, rate, int(horizon.start[:4]))
-            for currency, rate in finance.fx.items()
-        },
-        tax=_tax(finance.tax),
-    )  # fmt: skip
-
-
-def _own(path: str, value: float) -> Assumed:
-    return Assumed(value, "scenario", "", "scenario", f"finance.{path}")
-
-
-def _rates(currency: str, rate: float | dict[int, float], first: int) -> tuple[Assumed, ...]:
-    """Exchange rates by calendar year from the first; a year left out keeps the one before."""
-    if not isinstance(rate, dict):
-        return (_own(f"fx.{currency}", rate),)
-    found = []
-    for year in range(first, max(*rate, first) + 1):
-        held = max(known for known in rate if known <= year)
-        found.append(_own(f"fx.{currency}.{year}", rate[held]))
-    return tuple(found)
-
-
-def running(finance: Finance) -> Running:
-    """Staff, software and sales tax; None where the scenario plans none."""
-    given = {
-        f"running.{name}": getattr(finance.running, name)
-        for name in type(finance.running).model_fields
-    }
-    given["adders.sales_tax_frac"] = finance.adders.sales_tax_frac
-    found = {path.split(".")[1]: _own(path, value) for path, value in given.items() if value}
-    if "staff_usd_per_year" in found:
-        rise = finance.escalators.people_per_year
-        found["people_per_year"] = _own("escalators.people_per_year", rise)
-    return Running(**found)
-
-
-def _tax(tax: Tax) -> TaxTerms | None:
-    if not tax.pays_tax:
-        return None
-    assert tax.rate is not None
-    assert tax.depreciation is not None
-    return TaxTerms(
-        tax_rate=_own("tax.rate", tax.rate),
-        state_tax_rate=_own("tax.state_rate", tax.state_rate),
-        tax_method=_code(METHODS.index(tax.depreciation), tax.depreciation),
-        tax_life_years=_own("tax.life_years", tax.life_years),
-        bonus_frac=_own("tax.bonus_frac", tax.bonus_frac),
-        state_bonus_conforms=_code(tax.state_conforms_to_bonus - 1, "scenario"),
-        tax_convention=_code(CONVENTIONS.index(tax.convention), tax.convention),
-        other_income_usd_per_year=_other_income(tax),
-        losses_carried=None
-        if tax.losses == "at_once"
-        else Assumed(float(tax.losses == "carried_forward"), tax.losses, "", "scenario"),
-    )
-
-
-def _other_income(tax: Tax) -> Assumed | None:
-    if tax.losses == "at_once" or tax.other_taxable_income_usd is None:
-        return None
-    return _own("tax.other_taxable_income_usd", tax.other_taxable_income_usd)
-
-
-def _code(position: int, source: str) -> Assumed:
-    """A choice as the number that the ledger knows it by, 1 for the first."""
-    return Assumed(position + 1, source, "", "scenario")
-
-
-def _paths(name: str, rates: RateByGeneration) -> dict[str, Assumed]:
-    if not isinstance(rates, dict):
-        return {"all": Assumed(rates, "scenario", "", "scenario", f"finance.price_paths.{name}")}
-    return {
-        key: Assumed(
-            rates.get(key, 0.0), "scenario", "", "scenario", f"finance.price_paths.{name}.{key}"
-        )
-        for key in {**rates, OTHER: 0.0}
-    }

@@ -13,6 +13,7 @@ allowances of other countries. Bonus depreciation comes off first, the method ta
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -156,6 +157,33 @@ def mid_quarter_applies(basis_by_quarter: ArrayLike) -> bool:
     if basis.shape != (4,) or not np.all(basis >= 0):
         raise ValueError(f"four amounts of 0 or more, one a quarter, not {basis.tolist()}")
     return bool(basis[3] > MID_QUARTER_LIMIT_FRAC * basis.sum())
+
+
+def years_of_mid_quarter(
+    placed_usd: ArrayLike, *, fiscal_quarter: ArrayLike, fiscal_years: Sequence[str]
+) -> frozenset[str]:
+    """Fiscal years for which the law asks for the mid-quarter convention.
+
+    Parameters
+    ----------
+    placed_usd : placed in service by month, shape (months,).
+    fiscal_quarter : 1 to 4 of each month, shape (months,).
+    fiscal_years : name of each month's year.
+
+    Examples
+    --------
+    >>> sorted(years_of_mid_quarter([59, 41, 60, 40], fiscal_quarter=[3, 4, 3, 4],
+    ...                          fiscal_years=["FY2027", "FY2027", "FY2028", "FY2028"]))
+    ['FY2027']
+    """
+    placed, quarter = np.asarray(placed_usd, float), np.asarray(fiscal_quarter)
+    found = set()
+    for year in dict.fromkeys(fiscal_years):
+        mine = np.array([name == year for name in fiscal_years])
+        by_quarter = [placed[mine & (quarter == q)].sum() for q in (1, 2, 3, 4)]
+        if mid_quarter_applies(by_quarter):
+            found.add(year)
+    return frozenset(found)
 
 
 def book_by_month(*, life_months: int, months: int, salvage_frac: float = 0.0) -> Array:

@@ -108,6 +108,37 @@ def classify(facts: LeaseFacts, *, standard: Standard) -> Classification:
     return _asc_842_kind(facts)
 
 
+def read(
+    *,
+    standard: Standard,
+    dedicated: bool,
+    term_months: float,
+    short_term_elected: bool = True,
+    economic_life_months: float | None = None,
+) -> Classification:
+    """Treatment of a commitment from what a scenario states of it.
+
+    `dedicated`: the contract names the machines, the customer gets and directs their whole use, and
+    the supplier may not swap them; else capacity comes from a pool.
+
+    Examples
+    --------
+    >>> read(standard="asc_842", dedicated=True, term_months=36).treatment
+    'operating'
+    >>> read(standard="asc_842", dedicated=True, term_months=36, economic_life_months=48).treatment
+    'finance'
+    """
+    facts = LeaseFacts(
+        identified_asset=dedicated,
+        obtains_substantially_all_output=dedicated,
+        directs_use=dedicated,
+        term_months=term_months,
+        short_term_elected=short_term_elected,
+        economic_life_months=economic_life_months,
+    )
+    return classify(facts, standard=standard)
+
+
 def _no_lease(facts: LeaseFacts) -> str:
     """Why the contract is no lease; empty if it is one."""
     if not facts.identified_asset:

@@ -268,6 +268,17 @@ def _shifted(row: Array, months: int) -> Array:
     return np.asarray(row[..., np.clip(np.arange(count) + months, 0, count - 1)], float)
 
 
+def whole_years(count: int) -> str:
+    """Months of whole years, in the literals of the grammar.
+
+    Examples
+    --------
+    >>> whole_years(2), whole_years(0)
+    ('12 + 12', '0')
+    """
+    return " + ".join(["12"] * count) or "0"
+
+
 def behind(lines: Sequence[Line], wanted: Collection[str]) -> tuple[Line, ...]:
     """The wanted lines and those that they rest on, in their order.
 

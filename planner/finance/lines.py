@@ -9,14 +9,14 @@ Conventions. Prices move by the year's power from the scenario's first month. A 
 rate of its first month; the share of its price that is paid when it is signed is an expense of its
 term, hour by hour. Prices in other currencies are translated at the rate of the month in which
 machines are ordered, a contract signed, hours, tokens or energy used. Own machines are in `owned`,
-income tax in `tax`.
+leases in `lease_lines`, income tax in `tax`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from planner.finance import tax
+from planner.finance import lease_lines, tax
 from planner.finance.calendar import CALENDAR
 from planner.finance.ledger import Input, Line, Rows
 from planner.finance.offers import (
@@ -28,6 +28,8 @@ from planner.finance.offers import (
     Running,
     SiteCosts,
     api_key,
+    egress_group,
+    egress_key,
     energy_key,
     fx_key,
     rented_key,
@@ -68,6 +70,11 @@ def common_lines(common: Common) -> Rows:
             name, label + (after if name == "discount_rate" else ""), unit
         )
         for name, (label, unit) in COMMON_INPUTS.items()
+        if not (common.residual_curve and name == "decline_per_year")
+    ]
+    inputs += [
+        kept.as_input(kept_key(year), f"Value kept after {year} years, of the price paid", "frac")
+        for year, kept in enumerate(common.residual_curve, 1)
     ]
     lines = [
         *CALENDAR,
@@ -91,10 +98,25 @@ def common_lines(common: Common) -> Rows:
     for currency, rates in common.fx.items():
         inputs += _fx_inputs(currency, rates)
         lines.append(_fx_line(currency, len(rates)))
+    if common.leases:
+        lines += lease_lines.common_lines(common.borrowing_rate)
+        if common.borrowing_rate is not None:
+            inputs.append(common.borrowing_rate.as_input(*lease_lines.BORROWING_RATE))
     if common.tax is None:
         return tuple(lines), tuple(inputs)
     tax_lines, tax_inputs = tax.common_lines(common.tax)
     return (*lines, *tax_lines), (*inputs, *tax_inputs)
+
+
+def kept_key(year: int) -> str:
+    """Input of the residual curve.
+
+    Examples
+    --------
+    >>> kept_key(2)
+    'residual_kept_year_2'
+    """
+    return f"residual_kept_year_{year}"
 
 
 def _fx_inputs(currency: str, rates: tuple[Assumed, ...]) -> list[Input]:
@@ -150,6 +172,7 @@ def commitment_lines(offer: CommitmentOffer) -> Rows:
     """
     key, group = rented_key(offer.option, offer.accelerator, offer.site), offer.label
     term, upfront = f"{slug(offer.option)}_term_months", f"{slug(offer.option)}_upfront_frac"
+    leased = lease_lines.on_balance_sheet(offer.treatment)
     lines = (
         Line(f"{key}_signed", "Signed", f"{offer.lot_name}s", "quantity", group=group),
         Line(
@@ -176,11 +199,12 @@ def commitment_lines(offer: CommitmentOffer) -> Rows:
         ),
         Line(
             f"{key}_paid_usd", "Reserved machines", "USD", "cash",
-            f"{key}_usd_per_h * hours * (1 - {upfront})", "commitments", group,
+            f"{key}_usd_per_h * hours * (1 - {upfront})", "commitments", group, deferred=leased,
         ),
         Line(
-            f"{key}_amortized_usd", "Prepayment used up", "USD", "book",
-            f"{key}_usd_per_h * hours * {upfront}", "amortization", group,
+            f"{key}_amortized_usd", "Prepayment used up", "USD",
+            "calculation" if leased else "book", f"{key}_usd_per_h * hours * {upfront}",
+            "" if leased else "amortization", group,
         ),
         Line(
             f"{key}_obligation_usd", "Still owed at month end", "USD", "calculation",
@@ -191,6 +215,7 @@ def commitment_lines(offer: CommitmentOffer) -> Rows:
             f"({key}_paid_usd + {key}_amortized_usd) * cloud_support_frac", "support", group,
         ),
         *_licences(offer.running, key, group),
+        *lease_lines.lines(offer.treatment, key, group, term=term, upfront=upfront),
     )  # fmt: skip
     inputs = (
         *_rented_inputs(key, offer.label, offer.usd_per_gpu_h, offer.lot_gpus, offer.lot_name),
@@ -309,6 +334,19 @@ def active_energy_lines(site: SiteCosts) -> Rows:
         ),
     )  # fmt: skip
     return lines, site_inputs(site)
+
+
+def egress_lines(site: str, usd_per_gb: Assumed) -> Rows:
+    """Traffic out of one cloud; the quantity is `<key>_gb`, 10^9 bytes by month."""
+    key, group = egress_key(site), egress_group(site)
+    lines = (
+        Line(f"{key}_gb", "Traffic out of the cloud", "GB", "quantity", group=group),
+        Line(
+            f"{key}_usd", "Egress", "USD", "cash", f"{key}_gb * egress_usd_per_gb", "egress", group
+        ),
+    )
+    price = usd_per_gb.as_input("egress_usd_per_gb", "Traffic out of clouds", "USD/GB")
+    return lines, (price,)
 
 
 def assemble(parts: Iterable[Rows]) -> Rows:

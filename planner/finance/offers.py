@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from planner.finance.leases import Treatment
 from planner.finance.ledger import Input
 
 USD = "USD"
@@ -126,6 +127,14 @@ class Common:
     holds on."""
     tax: TaxTerms | None = None
     """None: planned before tax."""
+    residual_curve: tuple[Assumed, ...] = ()
+    """Value kept after 1, 2, ... years, of the price paid; blank: `decline_per_year`."""
+    leases: bool = False
+    """Whether any commitment offered is a lease on the balance sheet."""
+    egress_usd_per_gb: Assumed | None = None
+    """None: traffic out of clouds is free."""
+    borrowing_rate: Assumed | None = None
+    """Of leases, a year; None: the discount rate."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +168,8 @@ class OwnedOffer:
     """Contracted IT power."""
     idle_frac: Assumed
     """Power without work / contracted power."""
+    curve_years: int = 0
+    """Length of `Common.residual_curve`."""
     lot_gpus: Assumed | None = None
     """Needed where staff or licences are planned."""
     running: Running = Running()
@@ -183,6 +194,8 @@ class CommitmentOffer:
     upfront_frac: Assumed = NOTHING
     """Share of the contract's price paid when it is signed."""
     running: Running = Running()
+    treatment: Treatment = "service"
+    """How the contract stands in the books."""
 
 
 @dataclass(frozen=True)
@@ -253,6 +266,28 @@ def api_key(name: str) -> str:
     'api_nebius_llama_3_1_405b'
     """
     return f"api_{slug(name)}"
+
+
+def egress_key(site: str) -> str:
+    """Prefix of the line of traffic out of a cloud.
+
+    Examples
+    --------
+    >>> egress_key("us-east")
+    'egress_us_east'
+    """
+    return f"egress_{slug(site)}"
+
+
+def egress_group(site: str) -> str:
+    """Group of those lines in reports.
+
+    Examples
+    --------
+    >>> egress_group("us-east")
+    'Egress from us-east'
+    """
+    return f"Egress from {site}"
 
 
 def energy_key(site: str) -> str:

@@ -13,8 +13,8 @@ in the price), storage, installation and sales tax keep nothing.
 
 from __future__ import annotations
 
-from planner.finance.ledger import Input, Line, Rows
-from planner.finance.lines import licence_inputs, path_key, site_inputs
+from planner.finance.ledger import Input, Line, Rows, whole_years
+from planner.finance.lines import kept_key, licence_inputs, path_key, site_inputs
 from planner.finance.offers import OwnedOffer, SiteCosts, owned_key, slug
 
 
@@ -207,12 +207,22 @@ def _running_inputs(offer: OwnedOffer, machine: str) -> list[Input]:
 
 def _end_value(offer: OwnedOffer, key: str, machine: str) -> list[Line]:
     """A machine that entered service m months before the month's end has kept (1 - d)^(m/12)."""
+    decline = (
+        f"(prev + lag({key}_servers_usd, {machine}_lead_months))"
+        " * (1 - decline_per_year) ** (1 / 12)"
+    )
+    aged = f"{key}_aged_usd"
+    months = Line(
+        aged, "Price paid x months in service", "USD months", "calculation",
+        f"(prev + {key}_value_in_service_usd) * in_horizon", group=offer.label,
+    )  # fmt: skip
     return [
+        *([months] if offer.curve_years else []),
         Line(
             f"{key}_kept_value_usd", "Price paid less market decline, month end", "USD",
             "calculation",
-            f"(prev + lag({key}_servers_usd, {machine}_lead_months))"
-            " * (1 - decline_per_year) ** (1 / 12)", group=offer.label,
+            _on_curve(f"{key}_value_in_service_usd", aged, offer.curve_years) or decline,
+            group=offer.label,
         ),
         Line(
             f"{key}_end_value_usd", "End value", "USD", "cash",
@@ -220,6 +230,20 @@ def _end_value(offer: OwnedOffer, key: str, machine: str) -> list[Line]:
             "end value", offer.label, deferred=True,
         ),
     ]  # fmt: skip
+
+
+def _on_curve(paid: str, aged: str, years: int) -> str:
+    """Value kept of what was paid, straight between the years of the residual curve.
+
+    With A(m) the sum over machines of price x months in service beyond the first m, year k takes
+    (A(12 (k - 1)) - A(12 k)) / 12 of what the curve loses in it.
+    """
+    terms = [
+        f"(lag({aged}, {whole_years(k - 1)}) - lag({aged}, {whole_years(k)})) / 12"
+        f" * ({kept_key(k - 1) if k > 1 else '1'} - {kept_key(k)})"
+        for k in range(1, years + 1)
+    ]
+    return " - ".join([paid, *terms]) if terms else ""
 
 
 def _books(offer: OwnedOffer, key: str) -> list[Line]:

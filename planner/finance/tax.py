@@ -11,12 +11,15 @@ it is settled.
 Where every deduction finds income in its year, tax is linear and belongs to each option's rows.
 Where it does not, options carry their deductions only and tax is a matter of the company: what
 exceeds its other income in a fiscal year is lost, or waits in a loss balance for the years of the
-horizon that follow; what waits at the end of the horizon is lost. State tax is then not planned.
+horizon that follow; what waits at the end of the horizon is lost. State tax has its own deductions
+and losses against the same income I, and is deducted from federal income: with u the deductions
+that the state has used, federal income before the plan's deductions is I - s (I - u), and tax falls
+by f for each USD used there and by s (1 - f) for each used in the state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -24,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.finance.depreciation import Method, rates_by_tax_year
-from planner.finance.ledger import Array, Input, Kind, Line, Rows
+from planner.finance.lease_lines import RENT
+from planner.finance.ledger import Array, Input, Kind, Line, Rows, whole_years
 from planner.finance.offers import TaxTerms
 
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -36,8 +40,14 @@ TAX_YEARS = 6
 GROUP = "Income tax"
 COMPANY = "Income tax of the company"
 COMPANY_DEDUCTED = "company_deducted_usd"
+COMPANY_STATE_DEDUCTED = "company_state_deducted_usd"
 DEDUCTIONS = "deductions"
 """Category of what options deduct from federal income."""
+STATE_DEDUCTIONS = "state deductions"
+"""Category of what machines bought deduct from state income; others deduct alike in both."""
+DEDUCTED_OVER_TERM = ("amortization", RENT)
+"""Categories of rows that tax deducts beside cash: prepayments used up, rent of leases. Tax takes a
+lease as rent whatever the books make of it."""
 TABLE_SOURCE = "IRS Publication 946, tables A-1 (half-year) and A-2 to A-5 (mid-quarter)"
 INPUTS = {
     "tax_rate": ("Income tax rate, federal", "frac"),
@@ -57,7 +67,7 @@ INPUTS = {
 }
 
 OF_STATE = ("state_tax_rate", "state_bonus_conforms")
-"""Inputs that only tax settled option by option has."""
+"""Inputs of state tax."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,7 @@ def common_lines(terms: TaxTerms) -> Rows:
     inputs = [
         getattr(terms, name).as_input(name, *words)
         for name, words in INPUTS.items()
-        if not (together and name in OF_STATE)
+        if not (together and name in OF_STATE and not has_state(terms))
     ]
     lines = [
         *_calendar(),
@@ -100,9 +110,14 @@ def common_lines(terms: TaxTerms) -> Rows:
             _row(f"placed_share_{year}", f"Deducted in tax year {year} of what enters service now",
                  "frac", f"pick(tax_method, 0, straight_line_{year}{before}, {picked})"),
             _row(f"tax_share_{year}", f"Tax year {year} of what entered service then", "frac",
-                 f"lag(placed_share_{year}, {_years(year - 1)})"),
+                 f"lag(placed_share_{year}, {whole_years(year - 1)})"),
         ]  # fmt: skip
     return tuple(lines), tuple(inputs)
+
+
+def has_state(terms: TaxTerms) -> bool:
+    """Whether a state taxes income too."""
+    return terms.state_tax_rate.value > 0
 
 
 def _rates() -> list[Line]:
@@ -170,7 +185,9 @@ def _table(method: Method, year: int) -> tuple[list[str], list[Input]]:
     return names, inputs
 
 
-def taxed(rows: Rows, *, key: str, asset: Asset | None = None, settled: bool = True) -> Rows:
+def taxed(
+    rows: Rows, *, key: str, asset: Asset | None = None, settled: bool = True, state: bool = True
+) -> Rows:
     """Rows of one option with those of its tax: cash `<key>_tax_usd`, a saving negative.
 
     Parameters
@@ -179,13 +196,14 @@ def taxed(rows: Rows, *, key: str, asset: Asset | None = None, settled: bool = T
     key : prefix of the option's lines.
     asset : of machines bought: their price is depreciated, what their sale brings is taxed.
     settled : False leaves deductions only, for `company_lines` to settle.
+    state : whether a state taxes income too; settled rows have it at any rate, 0 too.
     """
     lines, inputs = rows
     group = lines[0].group
     expenses = [
         line.key
         for line in lines
-        if (line.kind == "cash" and not line.deferred) or line.category == "amortization"
+        if (line.kind == "cash" and not line.deferred) or line.category in DEDUCTED_OVER_TERM
     ]
     deducted = " + ".join(expenses)
     extra: list[Line] = []
@@ -193,7 +211,7 @@ def taxed(rows: Rows, *, key: str, asset: Asset | None = None, settled: bool = T
         extra.append(_deduction(f"{key}_deducted_usd", "Costs deducted", deducted, group))
         saved = f"{key}_deducted_usd * tax_rate_all"
     else:
-        systems = ("federal", "state") if settled else ("federal",)
+        systems = ("federal", "state") if settled or state else ("federal",)
         extra += _depreciation(asset, key, group, systems)
         for who in systems:
             formula = (
@@ -218,27 +236,40 @@ def taxed(rows: Rows, *, key: str, asset: Asset | None = None, settled: bool = T
     return (*lines, *extra), inputs
 
 
-def deducted_key(key: str, *, asset: bool) -> str:
-    """Line of an option's federal deductions.
+def deducted_key(key: str, *, asset: bool, who: str = "federal") -> str:
+    """Line of an option's deductions, federal or state.
 
     Examples
     --------
     >>> deducted_key("own_h100_hq", asset=True)
     'own_h100_hq_federal_deducted_usd'
     """
-    return f"{key}_federal_deducted_usd" if asset else f"{key}_deducted_usd"
+    return f"{key}_{who}_deducted_usd" if asset else f"{key}_deducted_usd"
 
 
-def is_deduction(line: Line) -> bool:
-    """Whether a line is what one option deducts from taxable income."""
-    return line.kind == "tax" and line.category == DEDUCTIONS
+def deductions(lines: Iterable[Line]) -> dict[str, list[str]]:
+    """Lines that the company's tax adds up, by the line that holds their sum."""
+    made = [line for line in lines if line.kind == "tax"]
+    state = [line for line in made if line.category == STATE_DEDUCTIONS]
+    alone = {line.group for line in state}
+    federal = [line for line in made if line.category == DEDUCTIONS]
+    both = [line for line in federal if line.group not in alone]
+    return {
+        COMPANY_DEDUCTED: [line.key for line in federal],
+        COMPANY_STATE_DEDUCTED: [line.key for line in (*both, *state)],
+    }
 
 
-def company_lines(terms: TaxTerms, deducted: Sequence[str]) -> Rows:
+def summed(keys: Sequence[str]) -> str:
+    """Formula of the sum of lines."""
+    return " + ".join(keys) or "0"
+
+
+def company_lines(terms: TaxTerms, lines: Iterable[Line]) -> Rows:
     """Tax of all options together, for losses that are not used at once: last in a ledger.
 
-    `deducted` are the keys of every option's federal deductions. Tax is the company's with the
-    plan less that without it.
+    `lines` are those of every option, with their deductions. Tax is the company's with the plan
+    less that without it.
     """
     assert terms.other_income_usd_per_year is not None
     assert terms.losses_carried is not None
@@ -250,23 +281,45 @@ def company_lines(terms: TaxTerms, deducted: Sequence[str]) -> Rows:
             "losses_carried", "Losses: 1 carried forward, 0 lost", "flag"
         ),
     )
-    lines = (
-        _company("deducted", "Deducted by all options", "tax", " + ".join(deducted) or "0"),
-        _company("year_deducted", "Deducted in the fiscal year so far", "calculation",
-                 "prev * (1 - fiscal_year_first) + company_deducted_usd"),
-        _company("year_income", "Other income of the fiscal year so far", "calculation",
-                 "prev * (1 - fiscal_year_first) + other_income_usd_per_year / 12"),
-        _company("losses", "Losses waiting at month end", "calculation",
-                 "max(prev + fiscal_year_end * (company_year_deducted_usd"
-                 " - company_year_income_usd), 0)"),
-        _company("used", "Deductions used against income", "calculation",
-                 "min(fiscal_year_end * company_year_deducted_usd"
-                 " + losses_carried * in_horizon * lag(company_losses_usd, 1),"
-                 " fiscal_year_end * company_year_income_usd)"),
-        _company("tax", "Income tax (saving negative)", "cash", "-company_used_usd * tax_rate",
-                 category="tax"),
+    made = {total: summed(keys) for total, keys in deductions(lines).items()}
+    so_far = "prev * (1 - fiscal_year_first) + other_income_usd_per_year / 12"
+    income = _company(
+        "year_income", "Other income of the fiscal year so far", "calculation", so_far
+    )
+    if not has_state(terms):
+        federal = _used("", "", made[COMPANY_DEDUCTED], "company_year_income_usd")
+        return (income, *federal, _company_tax("")), inputs
+    found = (
+        income,
+        *_used("state_", ", state", made[COMPANY_STATE_DEDUCTED], "company_year_income_usd"),
+        _company("federal_income", "Income less state tax of the fiscal year", "calculation",
+                 "company_year_income_usd * (1 - state_tax_rate)"
+                 " + company_state_used_usd * state_tax_rate"),
+        *_used("", ", federal", made[COMPANY_DEDUCTED], "company_federal_income_usd"),
+        _company_tax(" - company_state_used_usd * state_tax_rate * (1 - tax_rate)"),
     )  # fmt: skip
-    return lines, inputs
+    return found, inputs
+
+
+def _used(prefix: str, who: str, made: str, income: str) -> list[Line]:
+    """What is deducted, waits, and is used against an income, of one tax."""
+    name = f"company_{prefix}"
+    return [
+        _company(f"{prefix}deducted", f"Deducted by all options{who}", "tax", made),
+        _company(f"{prefix}year_deducted", f"Deducted in the fiscal year so far{who}",
+                 "calculation", f"prev * (1 - fiscal_year_first) + {name}deducted_usd"),
+        _company(f"{prefix}losses", f"Losses waiting at month end{who}", "calculation",
+                 f"max(prev + fiscal_year_end * ({name}year_deducted_usd - {income}), 0)"),
+        _company(f"{prefix}used", f"Deductions used against income{who}", "calculation",
+                 f"min(fiscal_year_end * {name}year_deducted_usd"
+                 f" + losses_carried * in_horizon * lag({name}losses_usd, 1),"
+                 f" fiscal_year_end * {income})"),
+    ]  # fmt: skip
+
+
+def _company_tax(of_state: str) -> Line:
+    formula = f"-company_used_usd * tax_rate{of_state}"
+    return _company("tax", "Income tax (saving negative)", "cash", formula, category="tax")
 
 
 def _company(name: str, label: str, kind: Kind, formula: str, category: str = "") -> Line:
@@ -299,8 +352,21 @@ def deductions_used(
     return used
 
 
+def federal_income(income: Array, used_in_state: Array, *, state_rate: float) -> Array:
+    """Income less the state tax on it, which the deductions used in the state lower [USD].
+
+    Examples
+    --------
+    10 % of state tax on 100 less 40 used is 6.
+
+    >>> federal_income(np.array([100.0]), np.array([40.0]), state_rate=0.1).tolist()
+    [94.0]
+    """
+    return np.asarray(income - state_rate * (income - used_in_state), float)
+
+
 def _deduction(key: str, label: str, formula: str, group: str, who: str = "federal") -> Line:
-    category = DEDUCTIONS if who == "federal" else f"{who} deductions"
+    category = DEDUCTIONS if who == "federal" else STATE_DEDUCTIONS
     return Line(key, label, "USD", "tax", formula, category, group)
 
 
@@ -346,10 +412,5 @@ def _by_tax_year(row: str) -> str:
     """What is deducted in a month of everything in the row, within the horizon."""
     terms = [f"{row} * tax_share_1"]
     for year in range(2, TAX_YEARS + 1):
-        terms.append(f"lag({row}, {_years(year - 1)}) * tax_share_{year}")
+        terms.append(f"lag({row}, {whole_years(year - 1)}) * tax_share_{year}")
     return f"({' + '.join(terms)}) * in_horizon"
-
-
-def _years(count: int) -> str:
-    """Months of whole years, in the literals of the grammar."""
-    return " + ".join(["12"] * count) or "0"

@@ -2,7 +2,7 @@
 
     sum buy_usd * bought + sum commit_usd * signed + sum on_demand_usd * on_demand
         + sum api_usd * api + sum energy_usd * served
-        - sum saved_usd * used deductions, where tax is the company's
+        - sum saved_usd * used deductions, of each tax, where tax is the company's
 
 Inside the program money has a unit of 1, 1e3 or 1e6 USD, chosen so that coefficients stay near
 one; outside it is always USD.
@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyomo.environ as pyo
 from pyomo.core.expr import LinearExpression
 
-from planner.finance.tax import deductions_used
+from planner.finance.tax import deductions_used, federal_income
 from planner.problem import Array, CompanyTax, Problem, Solution
 
 
@@ -57,6 +58,8 @@ def add(m: pyo.ConcreteModel, p: Problem) -> None:
         parts += zip((price[at] / unit).tolist(), variable.values(), strict=True)
     if p.tax is not None:
         parts += zip((-p.tax.saved_usd).tolist(), m.used_deductions.values(), strict=True)
+    if p.tax is not None and p.tax.state is not None:
+        parts += zip((-p.tax.state.saved_usd).tolist(), m.used_state.values(), strict=True)
     terms = [(usd, v) for usd, v in parts if usd]
     m.cost = pyo.Objective(
         expr=LinearExpression(
@@ -80,9 +83,9 @@ def cost_usd(p: Problem, x: Solution) -> float:
     return float(math.fsum(float(part.sum()) for part in parts)) - saved_usd(p, x)
 
 
-def deducted_usd(tax: CompanyTax, x: Solution) -> Array:
-    """Deductions of a plan [USD], (settlements,)."""
-    made = np.tensordot(x.lots_bought, tax.buy_usd, axes=x.lots_bought.ndim)
+def deducted_usd(tax: CompanyTax, buy_usd: Array, x: Solution) -> Array:
+    """Deductions of a plan [USD], (settlements,); `buy_usd` are those of the tax in question."""
+    made = np.tensordot(x.lots_bought, buy_usd, axes=x.lots_bought.ndim)
     made = made + np.tensordot(x.lots_signed, tax.commit_usd, axes=x.lots_signed.ndim)
     for price, quantity in (
         (tax.on_demand_usd, x.lots_on_demand),
@@ -99,8 +102,10 @@ def saved_usd(p: Problem, x: Solution) -> float:
     """Present value of the tax that a plan saves [USD], recomputed from quantities alone."""
     if p.tax is None:
         return 0.0
-    used = deductions_used(
-        deducted_usd(p.tax, x), p.tax.income_usd, in_horizon=p.tax.in_horizon,
-        carried=p.tax.carried,
-    )  # fmt: skip
-    return float(used @ p.tax.saved_usd)
+    tax, income, saved = p.tax, p.tax.income_usd, 0.0
+    used = partial(deductions_used, in_horizon=tax.in_horizon, carried=tax.carried)
+    if tax.state is not None:
+        of_state = used(deducted_usd(tax, tax.state.buy_usd, x), income)
+        saved = float(of_state @ tax.state.saved_usd)
+        income = federal_income(income, of_state, state_rate=tax.state.rate)
+    return saved + float(used(deducted_usd(tax, tax.buy_usd, x), income) @ tax.saved_usd)

@@ -11,17 +11,20 @@ from rich.table import Table
 from rich.text import Text
 
 from planner.report.ledger_view import AFTER, CAPEX, View, view
+from planner.report.option_figures import option_figures
 from planner.report.sheet_annual import scale_of
 from planner.report.words import gap_text, machine, plural, quality_of_data
-from planner.result import CandidateRow, Plan
+from planner.result import CandidateRow, OptionRow, Plan
 
 MOST_NOTES = 8
 
 
 def summary(plan: Plan) -> RenderableType:
-    """Fleet, cost, cost of tokens, limits in use, what to know."""
+    """Fleet, cost, other ways, cost of tokens, limits in use, what to know."""
     seen = view(plan)
     parts: list[RenderableType] = [_headline(plan, seen), _fleet(plan), _costs(plan, seen)]
+    if plan.options:
+        parts.append(_options(plan, seen))
     if plan.class_costs:
         parts.append(_classes(plan))
     if plan.binding:
@@ -71,6 +74,43 @@ def _costs(plan: Plan, seen: View) -> Table:
             table.add_section()
         table.add_row(label, *(_money(x / scale.usd) for x in amounts), style=style)
     return table
+
+
+def _options(plan: Plan, seen: View) -> Table:
+    """Net present cost of every way of serving the same demand, or why one cannot."""
+    scale = scale_of(seen.npv_usd)
+    npv = {one.row.name: one.npv_usd for one in option_figures(plan)}
+    table = _table(f"Options, net present cost, {scale.unit}", ["option"])
+    for heading in ("cost", "to the plan"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("serves", overflow="fold")
+    for row in plan.options:
+        usd = npv.get(row.name)
+        apart = usd - npv["plan"] if usd is not None and row.status == "solved" else None
+        table.add_row(
+            Text(row.title),
+            "-" if usd is None else _money(usd / scale.usd),
+            "" if apart is None else f"{apart / scale.usd:+,.2f} ({apart / npv['plan']:+.0%})",
+            Text(_serves(row)),
+            style="bold" if row.status == "plan" else "",
+        )
+    return table
+
+
+def _serves(row: OptionRow) -> str:
+    """How much of the demand an option serves, and why not all of it."""
+    words = {
+        "plan": "all",
+        "solved": "all",
+        "late": f"from {row.serves_from} on",
+        "infeasible": "cannot",
+        "unsolved": "not solved in time",
+        "nothing": "no one",
+    }[row.status]
+    if row.status == "nothing" or not row.reasons:
+        return words
+    first, *more = row.reasons
+    return f"{words}: {first}" + (f" (and {plural(len(more), 'more reason')})" if more else "")
 
 
 def _classes(plan: Plan) -> Table:

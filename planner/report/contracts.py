@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from planner.finance.leases import Classification, LeaseFacts, LeaseSchedule, classify
+from planner.finance.leases import Classification, LeaseSchedule, read
 from planner.finance.leases import lease_schedule as schedule
+from planner.finance.metrics import effective_savings_rate
 from planner.finance.offers import rented_key
 from planner.report.ledger_view import Array, View, lags
 from planner.result import FleetRow, Plan
@@ -149,6 +150,37 @@ def _use(plan: Plan, rows: list[FleetRow]) -> Use:
 
 
 @dataclass(frozen=True)
+class Saving:
+    """What commitments save against the same hours on demand [USD/GPU/h]."""
+
+    committed_usd_per_h: float
+    on_demand_usd_per_h: float
+    effective_frac: float
+    """Effective savings rate: 1 - what is paid / the same use on demand; idle hours count."""
+
+
+def saving(view: View, use: Use) -> Saving | None:
+    """Saving of the contracts of some machines; None where the ledger has no price on demand."""
+    inputs = {row.name: row.value for row in view.inputs}
+    rented = rented_key("on_demand", use.accelerator, use.site)
+    price = view.values.get(f"{rented}_price_usd_per_h")
+    keys = [key for key in use.keys if f"{key}_signed_usd" in view.values]
+    if price is None or not keys or use.used_h + use.on_demand_h <= 0:
+        return None
+    held = [view.values[f"{key}_in_force"] * view.values["hours"] * inputs[f"{key}_gpus"]
+            for key in keys]  # fmt: skip
+    gpu_h = np.sum(held, axis=0)
+    paid = sum(float(view.values[f"{key}_signed_usd"].sum()) for key in keys)
+    committed = paid / float(gpu_h.sum())
+    full = float((gpu_h * price).sum() / gpu_h.sum()) / inputs[f"{rented}_gpus"]
+    rate = effective_savings_rate(
+        on_demand_equivalent_usd=(use.used_h + use.on_demand_h) * full,
+        actual_usd=use.committed_h * committed + use.on_demand_h * full,
+    )
+    return Saving(committed, full, rate)
+
+
+@dataclass(frozen=True)
 class LeaseView:
     """How a contract would stand in the books, and its schedule where it is on them."""
 
@@ -178,22 +210,19 @@ def _lease(
     one: Contract, stated: Mapping[str, Any], standard: Literal["asc_842", "ifrs_16"],
     rate: float, view: View,
 ) -> LeaseView:  # fmt: skip
-    named = any(one.key.startswith(f"{option}_") for option in stated.get("dedicated", ()))
-    facts = LeaseFacts(
-        identified_asset=named,
-        obtains_substantially_all_output=named,
-        directs_use=named,
+    found = read(
+        standard=standard,
+        dedicated=any(one.key.startswith(f"{option}_") for option in stated.get("dedicated", ())),
         term_months=one.term_months,
         short_term_elected=bool(stated.get("short_term_elected", True)),
         economic_life_months=stated.get("economic_life_months"),
     )
-    read = classify(facts, standard=standard)
-    if read.treatment not in ("operating", "finance"):
-        return LeaseView(one, read, None)
+    if found.treatment not in ("operating", "finance"):
+        return LeaseView(one, found, None)
     hours = view.values["hours"][one.month : one.last_month + 1]
     paid = hours * one.usd_per_h * (1 - one.upfront_frac)
     return LeaseView(
-        one, read,
-        schedule(paid, borrowing_rate_per_year=rate, treatment=read.treatment,
+        one, found,
+        schedule(paid, borrowing_rate_per_year=rate, treatment=found.treatment,
                  prepaid=one.upfront_usd),
     )  # fmt: skip

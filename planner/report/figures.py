@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from planner.errors import ScenarioError
+from planner.finance.depreciation import years_of_mid_quarter
+from planner.finance.tax import CONVENTIONS, METHODS, TABLES
 from planner.report.assets import register
+from planner.report.class_figures import class_figures
 from planner.report.contracts import contracts
 from planner.report.ledger_view import CAPEX, TAX, View, view
+from planner.report.option_figures import option_figures
 from planner.report.profit import costs_of
+from planner.report.residual import break_evens
 from planner.result import CandidateRow, ClassCost, LedgerInput, Plan, Record
 
 if TYPE_CHECKING:
@@ -30,7 +36,9 @@ def metrics(plan: Plan) -> dict[str, Any]:
     ending all contracts and orders would cost), peak_obligations_usd (most of it at any month's
     end), profit_and_loss_usd_by_fiscal_year (expenses),
     capex_usd_by_fiscal_year, cost_usd_by_category (undiscounted), cost_usd_by_fiscal_year,
-    usd_per_mtoken by class.
+    usd_per_mtoken by class; unit_costs by class (usd_per_input_mtoken, usd_per_output_mtoken,
+    usd_per_request, usd_per_user_month; None where there are none); break_even_residual_frac by
+    option, of the price paid for machines (None where both move alike).
     """
     seen = view(plan)
     tax_usd = float((seen.category_usd(TAX) * seen.weight).sum())
@@ -51,7 +59,20 @@ def metrics(plan: Plan) -> dict[str, Any]:
         ),
         "peak_obligations_usd": float(seen.obligations_usd.max(initial=0.0)),
         "usd_per_mtoken": {row.demand_class: row.usd_per_mtoken for row in plan.class_costs},
+        "unit_costs": {
+            one.demand_class: {name: getattr(one, name) for name in _UNIT_COSTS}
+            for one in class_figures(plan)
+        },
+        "break_even_residual_frac": {
+            one.option: None if isnan(one.frac) else one.frac
+            for one in break_evens(option_figures(plan))
+        },
     }
+
+
+_UNIT_COSTS = (
+    "usd_per_input_mtoken", "usd_per_output_mtoken", "usd_per_request", "usd_per_user_month",
+)  # fmt: skip
 
 
 def optimized(plan: Plan) -> bool:
@@ -177,7 +198,8 @@ def recost(plan: Plan, changes: Mapping[str, float]) -> Plan:
     """The same fleet at other inputs, by scenario path (finance.discount_rate) or input name.
 
     The fleet was not optimized for them: the bound is -inf, the gap inf and the status stopped.
-    Costs by class are scaled with the plan's, which keeps each class's share.
+    Costs by class are scaled with the plan's, which keeps each class's share. The mid-quarter test
+    of tax depreciation is made again: prices and lead times move what enters service when.
 
     Raises
     ------
@@ -191,7 +213,7 @@ def recost(plan: Plan, changes: Mapping[str, float]) -> Plan:
         raise ScenarioError("changed inputs", problems)
     inputs = [_changed(row, changes) for row in plan.ledger_inputs]
     before = view(plan)
-    moved = plan.model_copy(update={"ledger_inputs": inputs})
+    moved = _in_convention(plan.model_copy(update={"ledger_inputs": inputs}))
     after = view(moved)
     what = ", ".join(f"{path} = {value:g}" for path, value in changes.items())
     note = (
@@ -209,6 +231,44 @@ def recost(plan: Plan, changes: Mapping[str, float]) -> Plan:
             "notes": [note, *plan.notes],
         }
     )
+
+
+def _in_convention(plan: Plan) -> Plan:
+    """The plan with the mid-quarter convention in the years that its purchases ask for."""
+    inputs = {row.name: round(row.value) for row in plan.ledger_inputs if row.name in _CONVENTION}
+    if inputs.keys() != _CONVENTION.keys() or any(
+        code not in _CONVENTION[name] for name, code in inputs.items()
+    ):
+        return plan
+    options = [
+        option.model_copy(
+            update={"ledger_quantities": _mid_quarter(option.ledger_quantities, view(plan, option))}
+        )
+        if option.ledger_quantities
+        else option
+        for option in plan.options
+    ]
+    quantities = _mid_quarter(plan.ledger_quantities, view(plan))
+    return plan.model_copy(update={"ledger_quantities": quantities, "options": options})
+
+
+_CONVENTION = {
+    "tax_convention": {CONVENTIONS.index("auto") + 1},
+    "tax_method": {METHODS.index(method) + 1 for method in TABLES},
+}
+"""Inputs and their codes with which purchases decide on the convention."""
+
+
+def _mid_quarter(quantities: dict[str, list[float]], seen: View) -> dict[str, list[float]]:
+    """The same quantities with the convention's flags of what enters service."""
+    months = seen.horizon_months
+    placed = [seen.values[x.key] for x in seen.lines if x.category == "placed in service"]
+    years = years_of_mid_quarter(
+        np.sum(placed, axis=0)[:months] if placed else np.zeros(months),
+        fiscal_quarter=seen.values["fiscal_quarter"][:months],
+        fiscal_years=seen.fiscal_years[:months],
+    )
+    return {**quantities, "mid_quarter": [float(year in years) for year in seen.fiscal_years]}
 
 
 def _changed(row: LedgerInput, changes: Mapping[str, float]) -> LedgerInput:

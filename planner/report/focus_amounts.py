@@ -2,8 +2,8 @@
 
 Profit and loss is every cash row in the month it is paid, but for what is paid for later months:
 the books' rows recognize that over time. Where the ledger has no such rows for machines bought,
-their price less their end value is spread evenly from entry into service to the end of the
-horizon; over the whole life both sum to the cash.
+their price is spread evenly from entry into service to the end of the horizon; over the whole life
+both sum to the cash.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from planner.report.ledger_view import CAPEX, View, category_of, lags, terms, vi
 from planner.result import FleetRow, Plan
 
 Array = NDArray[np.float64]
-END_VALUE, COMMITMENTS, AMORTIZATION = "end value", "commitments", "amortization"
+END_VALUE, DISPOSAL = "end value", "disposal"
+COMMITMENTS, AMORTIZATION = "commitments", "amortization"
 BOOK = "book"
 """Kind of the rows in which the books recognize what was paid before."""
 FIRST_USED = ("owned", "colo", "reserved_3y", "reserved_1y", "on_demand")
@@ -104,13 +105,13 @@ def orders(plan: Plan, seen: View, lines: tuple[Line, ...], lot_name: str) -> li
 
 
 def straight_line(plan: Plan, seen: View, lines: tuple[Line, ...], lot_name: str) -> Array:
-    """Price less end value of a group's purchases, even over their months in service."""
+    """Price of a group's purchases, even over their months in service."""
     total, horizon = np.zeros(seen.months), seen.horizon_months
     lead = _lead_months(seen, lines)
     for order in orders(plan, seen, lines, lot_name):
         first = min(order.month + lead, horizon - 1)
-        net = float(order.cash_usd(CAPEX, END_VALUE).sum())
-        total[first:horizon] += net / (horizon - first)
+        price = float(order.cash_usd(CAPEX).sum())
+        total[first:horizon] += price / (horizon - first)
     return total
 
 
@@ -127,7 +128,7 @@ def profit_usd(plan: Plan, seen: View) -> Array:
     for group, lines in groups(seen).items():
         ours = spread_by_us(lines)
         for line in lines:
-            later = is_deferred(line) or (ours and category_of(line) in (CAPEX, END_VALUE))
+            later = is_deferred(line) or (ours and category_of(line) == CAPEX)
             if is_book(line) or (line.kind == "cash" and not later):
                 total += seen.values[line.key]
         if ours:

@@ -3,8 +3,9 @@
 Two datasets: Cost and Usage, Contract Commitment. Every row is checked against these models before
 anything is written. Columns of our own begin with `x_`, as the specification asks.
 
-References: FinOps Foundation, FinOps Open Cost and Usage Specification (FOCUS) 1.3, datasets Cost
-and Usage and Contract Commitment; column definitions of github.com/FinOps-Open-Cost-and-Usage-Spec.
+References: FinOps Foundation, FinOps Open Cost and Usage Specification (FOCUS) 1.3: the
+65 columns of Cost and Usage and 13 of Contract Commitment; requirements of the columns that 1.3
+keeps from 1.2 as its tag v1.2 writes them; github.com/FinOps-Open-Cost-and-Usage-Spec/FOCUS_Spec.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ Json = Annotated[str, AfterValidator(_object)]
 SERVICES = {
     "Compute": ("Virtual Machines",),
     "AI and Machine Learning": ("Generative AI",),
+    "Networking": ("Other (Networking)",),
     "Other": ("Other (Other)",),
 }
 """Service categories with their subcategories; of the allowed ones those that a fleet needs.
@@ -59,7 +61,7 @@ class CostAndUsage(_Row):
     BilledCost: float
     BillingAccountId: Text
     BillingAccountName: Text | None
-    BillingAccountType: Text | None = None
+    BillingAccountType: Text
     BillingCurrency: Currency
     BillingPeriodEnd: Moment
     BillingPeriodStart: Moment
@@ -105,7 +107,7 @@ class CostAndUsage(_Row):
     ResourceId: Text | None = None
     ResourceName: Text | None = None
     ResourceType: Text | None = None
-    ServiceCategory: Literal["Compute", "AI and Machine Learning", "Other"]
+    ServiceCategory: Literal["Compute", "AI and Machine Learning", "Networking", "Other"]
     ServiceName: Text
     ServiceProviderName: Text
     ServiceSubcategory: Text
@@ -177,15 +179,35 @@ class CostAndUsage(_Row):
              "committed is the price of a commitment's usage"),
             (self.ServiceSubcategory not in SERVICES[self.ServiceCategory],
              "subcategory of another service category"),
-            (not self._price_holds(), "unit price x quantity is not the contracted cost"),
+            (priced and None in self._unit_prices(), "usage and purchases have unit prices"),
+            (tax and any(price is not None for price in self._unit_prices()),
+             "taxes have no unit price"),
+            (any(price is not None and price < 0 for price in self._unit_prices()),
+             "a unit price below 0"),
+            (not self._holds(self.ContractedUnitPrice, self.ContractedCost),
+             "unit price x quantity is not the contracted cost"),
+            (not self._holds(self.ListUnitPrice, self.ListCost),
+             "list unit price x quantity is not the list cost"),
+            (self.SkuId is None and (self.SkuMeter or self.SkuPriceDetails) is not None,
+             "meter or details of no SKU"),
+            ((self.SubAccountId is None) != (self.SubAccountType is None),
+             "sub account without type"),
+            ((self.ResourceId is None) != (self.ResourceType is None), "resource without type"),
             (self.ChargePeriodStart >= self.ChargePeriodEnd, "charge period ends before it starts"),
         ]  # fmt: skip
 
-    def _price_holds(self) -> bool:
-        if self.ContractedUnitPrice is None or self.PricingQuantity is None:
+    def _unit_prices(self) -> tuple[float | None, ...]:
+        return (
+            self.ContractedUnitPrice, self.ListUnitPrice,
+            self.PricingCurrencyContractedUnitPrice, self.PricingCurrencyListUnitPrice,
+        )  # fmt: skip
+
+    def _holds(self, price: float | None, cost: float) -> bool:
+        """Whether a unit price times the quantity is the cost."""
+        if price is None or self.PricingQuantity is None:
             return True
-        product = self.ContractedUnitPrice * self.PricingQuantity
-        return abs(product - self.ContractedCost) <= PRICE_REL * max(abs(self.ContractedCost), 1.0)
+        off = abs(price * self.PricingQuantity - cost)
+        return off <= PRICE_REL * max(abs(cost), 1.0)
 
 
 class ContractCommitment(_Row):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from planner.finance.ledger import Line
-from planner.finance.offers import api_key, owned_key, rented_key, slug
+from planner.finance.offers import api_key, egress_key, owned_key, rented_key, slug
 from planner.report.words import OPTIONS, machine
 from planner.result import ApiRow, FleetRow, Plan
 
@@ -25,6 +25,8 @@ class Resource:
     region: str | None
     fleet: FleetRow | None = None
     api: ApiRow | None = None
+    cloud: str = ""
+    """Cloud out of which traffic is paid for; blank for others."""
 
     @property
     def lot_name(self) -> str:
@@ -46,6 +48,8 @@ class Resource:
         """Seller of tokens, the cloud's name in the scenario, or the company itself."""
         if self.api is not None:
             return self.api.provider
+        if self.cloud:
+            return self.cloud
         rented = self.fleet is not None and self.fleet.option not in ("owned", "colo")
         return self.fleet.site if self.fleet is not None and rented else OWN_OPERATIONS
 
@@ -59,6 +63,13 @@ class Resource:
         }  # fmt: skip
         return {**found, **self._kind()}
 
+    @property
+    def details(self) -> str | None:
+        """Properties of the machines' price, by the specification's keys."""
+        if self.fleet is None:
+            return None
+        return json.dumps({"InstanceType": self.fleet.accelerator, "GpuCount": self.fleet.lot_gpus})
+
     def _kind(self) -> dict[str, Any]:
         if self.api is not None:
             return {
@@ -67,12 +78,15 @@ class Resource:
                 "x_Model": self.api.model,
             }  # fmt: skip
         if self.fleet is not None:
-            details = {"InstanceType": self.fleet.accelerator, "GpuCount": self.fleet.lot_gpus}
             return {
                 "ResourceType": f"GPU {self.fleet.lot_name}", "ServiceCategory": "Compute",
                 "ServiceSubcategory": "Virtual Machines", "x_Option": self.fleet.option,
                 "x_Accelerator": self.fleet.accelerator, "x_Site": self.fleet.site,
-                "SkuPriceDetails": json.dumps(details),
+            }  # fmt: skip
+        if self.cloud:
+            return {
+                "ResourceType": "Data transfer", "ServiceCategory": "Networking",
+                "ServiceSubcategory": "Other (Networking)", "x_Site": self.cloud,
             }  # fmt: skip
         return {
             "ResourceType": "Operations", "ServiceCategory": "Other",
@@ -91,6 +105,10 @@ def resource_of(plan: Plan, group: str, lines: Sequence[Line]) -> Resource:
         key = api_key(f"{api.demand_class}-{api.provider}-{api.product}")
         if f"{key}_input_mtokens" in keys:
             return Resource(identity, group, None, api=api)
+    for entry in plan.scenario.get("sites") or []:
+        site = str(entry.get("name"))
+        if f"{egress_key(site)}_gb" in keys:
+            return Resource(identity, group, _region(plan, site), cloud=site)
     return Resource(identity, group or "Other", None)
 
 

@@ -4,9 +4,12 @@
 - A commitment is bought month by month (Purchase, effective cost 0), or at once where it is paid
   upfront, and used (Usage, billed cost 0): the part that replicas fill is Used, the rest Unused.
 - Machines bought are Purchase rows in the month they are paid, effective cost 0; their use is
-  Usage, billed cost 0, effective cost what the books write off. Their end value is a negative
-  Purchase. FOCUS is about bills and has no such thing: `x_IsCapitalExpenditure` marks them.
-- A plan knows no list prices: list cost is contracted cost.
+  Usage, billed cost 0, effective cost what the books write off. What they bring in the end is an
+  Adjustment: prices of purchases are never negative. FOCUS is about bills and has no such thing:
+  `x_IsCapitalExpenditure` marks them.
+- Hours used under a commitment cost, contracted, what they would on demand, where the ledger has
+  that price: contracted less effective cost is what the commitment saves.
+- A plan knows no list prices: list cost is contracted cost, and so are unit prices.
 """
 
 from __future__ import annotations
@@ -21,13 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.errors import PlannerError
+from planner.finance import lease_lines
 from planner.finance.ledger import Line
-from planner.finance.offers import slug
+from planner.finance.offers import rented_key, slug
 from planner.report.compare_bridge import names_in
 from planner.report.compare_metrics import currency
 from planner.report.focus_amounts import (
     AMORTIZATION,
     COMMITMENTS,
+    DISPOSAL,
     END_VALUE,
     Order,
     groups,
@@ -42,21 +47,22 @@ from planner.report.focus_amounts import (
 from planner.report.focus_columns import ContractCommitment, CostAndUsage
 from planner.report.focus_resources import Resource, resource_of
 from planner.report.ledger_view import CAPEX, View, category_of
-from planner.result import Plan
+from planner.result import FleetRow, Plan
 from planner.units import MILLION
 
 Array = NDArray[np.float64]
 Frequency = Literal["One-Time", "Recurring", "Usage-Based"]
-CAPITAL = (CAPEX, END_VALUE, "depreciation", "disposal")
+CAPITAL = (CAPEX, END_VALUE, "depreciation", DISPOSAL)
 """Categories of machines bought."""
 TAX = "tax"
 FREQUENCY: dict[str, Frequency] = {
     CAPEX: "One-Time",
     END_VALUE: "One-Time",
-    "disposal": "One-Time",
+    DISPOSAL: "One-Time",
     "depreciation": "Recurring",
     COMMITMENTS: "Recurring",
     AMORTIZATION: "Recurring",
+    **dict.fromkeys(lease_lines.COSTS, "Recurring"),
     "maintenance": "Recurring",
     "insurance": "Recurring",
     "rent": "Recurring",
@@ -86,7 +92,7 @@ class Amount:
     what: str
     billed: float
     effective: float
-    charge: Literal["Usage", "Purchase", "Tax"] = "Usage"
+    charge: Literal["Usage", "Purchase", "Tax", "Adjustment"] = "Usage"
     frequency: Frequency = "Recurring"
     quantity: float = 1.0
     unit: str = MONTHS
@@ -94,6 +100,8 @@ class Amount:
     """Quantity and unit, where they are not those of the price."""
     contract: str = ""
     """Commitment; blank without one."""
+    contracted: float | None = None
+    """Cost without the commitment; None: what is billed of a purchase, else the effective cost."""
     status: Literal["Used", "Unused"] | None = None
     token_type: str | None = None
 
@@ -156,7 +164,7 @@ def _counted(seen: View, line: Line, resource: Resource) -> Callable[[Amount], A
     """Function that gives an amount its quantity: of the row that its formula counts."""
     named = names_in(line)
     rows = [other for other in seen.lines if other.kind == "quantity" and other.key in named]
-    units = {row.unit for row in rows} & {"Mtokens", "kWh", "h", f"{resource.lot_name}-h"}
+    units = {row.unit for row in rows} & {"Mtokens", "kWh", "GB", "h", f"{resource.lot_name}-h"}
     if len(units) != 1:
         return lambda one: one
     unit = units.pop()
@@ -171,24 +179,34 @@ def _counted(seen: View, line: Line, resource: Resource) -> Callable[[Amount], A
                            consumed=(amount * MILLION, TOKENS), token_type=kind)  # fmt: skip
         if unit == "kWh":
             return replace(one, quantity=amount, unit=KILOWATT_HOURS)
+        if unit == "GB":
+            return replace(one, quantity=amount, unit=unit)
         return replace(one, quantity=amount * resource.lot_gpus, unit=GPU_HOURS)
 
     return tell
 
 
 def _capital(plan: Plan, seen: View, group: str, lines: tuple[Line, ...]) -> Iterator[Amount]:
-    """Machines bought: paid, sold at the end, and used up over their life."""
+    """Machines bought: paid, used up over their life, written off and sold at the end."""
+    sold = sum(
+        (seen.values[x.key] for x in lines if x.category == END_VALUE), np.zeros(seen.months)
+    )
     for line in lines:
         category = category_of(line)
         if category not in CAPITAL or not (line.kind == "cash" or is_book(line)):
             continue
-        for month in _paid(seen.values[line.key]):
-            usd = float(seen.values[line.key][month])
+        row = seen.values[line.key]
+        if category == DISPOSAL:  # the sale has a row of its own: here what the books still held
+            row = row - sold
+        for month in _paid(row):
+            usd = float(row[month])
             one = Amount(month, line.key, category, line.label, usd, 0.0, charge="Purchase",
                          frequency="One-Time", unit="Units")  # fmt: skip
             if is_book(line):
                 one = replace(one, billed=0.0, effective=usd, charge="Usage", unit=MONTHS,
                               frequency=FREQUENCY[category])  # fmt: skip
+            elif category == END_VALUE:
+                one = replace(one, effective=usd, charge="Adjustment")
             yield one
     if spread_by_us(lines):
         used = straight_line(plan, seen, lines, lot_name_of(plan, group, lines))
@@ -203,8 +221,12 @@ def _contracts(plan: Plan, seen: View, group: str, lines: tuple[Line, ...]) -> l
 
 
 def _use_usd(order: Order) -> Array:
-    """What a contract costs by month of its term: monthly payments and the prepayment used up."""
-    return order.cash_usd(COMMITMENTS, deferred=False) + order.book_usd(AMORTIZATION)
+    """What a contract costs by month of its term: monthly payments and the prepayment used up.
+
+    Of a lease: interest and the use of the right, or the operating lease's cost.
+    """
+    spread = [order.book_usd(category) for category in (AMORTIZATION, *lease_lines.COSTS)]
+    return sum(spread, order.cash_usd(COMMITMENTS, deferred=False))
 
 
 def _committed(
@@ -216,8 +238,9 @@ def _committed(
     use = _use_usd(order)
     term = _paid(use)
     for line in keys:
-        upfront = is_deferred(line)
         paid = order.cash_of(line)
+        # Payments of a lease are deferred too, but there are many of them.
+        upfront = is_deferred(line) and len(_paid(paid)) == 1
         for month in _paid(paid):
             hours = float(per_month[term].sum()) if upfront else float(per_month[month])
             yield Amount(
@@ -227,6 +250,7 @@ def _committed(
             )  # fmt: skip
     assert resource.fleet is not None
     filled = used_frac(plan, resource.fleet)
+    full = _on_demand_usd_per_gpu_h(seen, resource.fleet)
     whole = Amount(
         0, keys[0].key, COMMITMENTS, "Commitment used", 0.0, 0.0, frequency="Usage-Based",
         contract=contract, unit=GPU_HOURS, status="Used",
@@ -234,18 +258,27 @@ def _committed(
     for month in term:
         usd, hours = float(use[month]), float(per_month[month])
         one = replace(whole, month=month, effective=usd, quantity=hours)
+        if full is not None:
+            one = replace(one, contracted=float(full[month]) * hours)
         yield from _used(one, _filled(seen, filled, month))
+
+
+def _on_demand_usd_per_gpu_h(seen: View, row: FleetRow) -> Array | None:
+    """What the same machines cost by the hour, (months,); None where the ledger does not say."""
+    key = f"{rented_key('on_demand', row.accelerator, row.site)}_price_usd_per_h"
+    return seen.values[key] / row.lot_gpus if key in seen.values else None
 
 
 def _used(whole: Amount, filled: float) -> Iterator[Amount]:
     """The used and the unused part of a month of a commitment."""
     if filled > 0:
         used = whole.effective * filled, whole.quantity * filled
-        yield replace(whole, effective=used[0], quantity=used[1])
+        full = None if whole.contracted is None else whole.contracted * filled
+        yield replace(whole, effective=used[0], quantity=used[1], contracted=full)
     if filled < 1:
         idle = whole.effective * (1 - filled), whole.quantity * (1 - filled)
         yield replace(whole, effective=idle[0], quantity=idle[1], status="Unused",
-                      what="Commitment not used")  # fmt: skip
+                      contracted=None, what="Commitment not used")  # fmt: skip
 
 
 def _filled(seen: View, by_period: Array, month: int) -> float:
@@ -310,12 +343,14 @@ def after(day: date) -> date:
 def _row(plan: Plan, seen: View, resource: Resource, one: Amount) -> CostAndUsage:
     start, end = moment(seen.dates[one.month]), moment(after(seen.dates[one.month]))
     contracted = one.billed if one.charge == "Purchase" else one.effective
+    contracted = contracted if one.contracted is None else one.contracted
     return CostAndUsage(
-        **{**resource.columns(), **_price(one, contracted), **_commitment(one, resource)},
+        **{**resource.columns(), **_price(one, contracted, resource), **_commitment(one, resource)},
         BilledCost=one.billed, EffectiveCost=one.effective, ListCost=contracted,
         ContractedCost=contracted, PricingCurrencyEffectiveCost=one.effective,
         BillingAccountId=f"plan-{slug(_scenario(plan))}",
         BillingAccountName=str(plan.scenario.get("title") or _scenario(plan)),
+        BillingAccountType="Plan",
         BillingCurrency=currency(plan), PricingCurrency=currency(plan),
         BillingPeriodStart=start, BillingPeriodEnd=end, ChargePeriodStart=start,
         ChargePeriodEnd=end, ChargeCategory=one.charge, ChargeDescription=one.what,
@@ -325,16 +360,24 @@ def _row(plan: Plan, seen: View, resource: Resource, one: Amount) -> CostAndUsag
     )  # fmt: skip
 
 
-def _price(one: Amount, contracted: float) -> Mapping[str, Any]:
-    """Quantities, unit price and SKU; taxes have none."""
-    if one.charge == "Tax":
+UNIT_PRICES = (
+    "ContractedUnitPrice", "ListUnitPrice", "PricingCurrencyContractedUnitPrice",
+    "PricingCurrencyListUnitPrice",
+)  # fmt: skip
+"""All alike: a plan knows one price, in the currency of billing."""
+
+
+def _price(one: Amount, contracted: float, resource: Resource) -> Mapping[str, Any]:
+    """Quantities, unit prices and SKU; taxes and adjustments have none."""
+    if one.charge not in ("Usage", "Purchase"):
         return {}
+    price = contracted / one.quantity if one.quantity else 0.0
     found: dict[str, Any] = {
         "PricingQuantity": one.quantity, "PricingUnit": one.unit,
         "PricingCategory": "Committed" if one.status else "Standard",
-        "ContractedUnitPrice": contracted / one.quantity if one.quantity else None,
         "SkuId": one.line, "SkuPriceId": f"{one.line}-{one.frequency.lower()}",
-        "SkuMeter": one.what,
+        "SkuMeter": "Commitment" if one.contract else one.what,
+        "SkuPriceDetails": resource.details, **dict.fromkeys(UNIT_PRICES, price),
     }  # fmt: skip
     if one.charge == "Usage" and one.status != "Unused":
         quantity, unit = one.consumed or (one.quantity, one.unit)

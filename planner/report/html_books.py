@@ -10,15 +10,21 @@ from planner.finance.depreciation import MID_QUARTER_LIMIT_FRAC
 from planner.finance.leases import DISCLAIMER
 from planner.finance.tax import DEDUCTIONS
 from planner.report.assets import register
-from planner.report.contracts import Contract, Use, contracts, leases, uses
+from planner.report.contracts import Contract, LeaseView, Use, contracts, leases, saving, uses
 from planner.report.html_charts import table_of, years_chart
 from planner.report.html_model import Block, Cell, Chart, Column, Plots, Row, Section, Series, Table
 from planner.report.html_money import Money
 from planner.report.ledger_view import AFTER, TAX, Array, View
 from planner.report.profit import costs_of, of_part
+from planner.report.sheet_commitments import schedule_rows
 from planner.result import Plan
 
 _QUARTERS = (1, 2, 3, 4)
+NONE = "n/a"
+_USED_BY_COMPANY = {
+    "company_used_usd": "Deductions used",
+    "company_state_used_usd": "Deductions used in the state",
+}
 
 
 def profit(seen: View, money: Money) -> Section:
@@ -39,7 +45,7 @@ def profit(seen: View, money: Money) -> Section:
     charts = Plots([_chart(seen, money), years_chart(seen, money, "profit-cash")])
     lead = (
         "Expenses when paid; purchases and prepayments as they are used up; tax as settled. "
-        "Contracts count as services."
+        "Contracts are services, unless finance.lease states facts that make them leases."
     )
     return Section("profit", "Profit and loss", lead, [table, charts])
 
@@ -110,15 +116,34 @@ def contract_blocks(plan: Plan, seen: View, money: Money) -> list[Block]:
     if seen.obligations_usd.any():
         blocks += [Plots([_owed_chart(plan, found, seen, money)])]
     if used := uses(plan):
-        blocks.append(_uses(used))
+        blocks.append(_uses(used, seen))
     if found:
+        read = leases(plan, seen, found)
         rows = [
             Row([_name(one.contract, seen), one.read.treatment.replace("_", " "), one.read.reason])
-            for one in leases(plan, seen, found)
+            for one in read
         ]
         columns = [Column("Contract"), Column("Treatment"), Column("Why", wide=True)]
         blocks.append(Table("Accounting view of contracts", columns, rows, note=DISCLAIMER))
+        blocks += _schedules([one for one in read if one.schedule is not None], seen, money)
     return blocks
+
+
+def _schedules(held: Sequence[LeaseView], seen: View, money: Money) -> list[Block]:
+    """Liability and right of use of every lease on the balance sheet, by fiscal year."""
+    rows: list[Row] = []
+    for one in held:
+        rows.append(Row([_name(one.contract, seen)], look="group"))
+        for words, start, values in schedule_rows(one, seen):
+            years = seen.by_year(values) if start is None else seen.at_year_end(values)
+            first = NONE if start is None else money.of(start)
+            label = words if start is None else f"{words}, at year end"
+            rows.append(Row([label, first, *(years / money.scale.usd).tolist()]))
+    if not rows:
+        return []
+    columns = [Column("Lease"), money.column("At signing"), *money.columns(seen.years)]
+    words = f"Right-of-use schedule by fiscal year, {money.unit}"
+    return [Table(words, columns, rows, note=DISCLAIMER)]
 
 
 def _name(one: Contract, seen: View) -> str:
@@ -168,7 +193,7 @@ def _owed_chart(plan: Plan, found: Sequence[Contract], seen: View, money: Money)
     )  # fmt: skip
 
 
-def _uses(used: Sequence[Use]) -> Table:
+def _uses(used: Sequence[Use], seen: View) -> Table:
     columns = [
         Column("Machines"),
         Column("Committed", "GPU-h", "count"),
@@ -176,6 +201,9 @@ def _uses(used: Sequence[Use]) -> Table:
         Column("On demand", "GPU-h", "count"),
         Column("Coverage", style="percent"),
         Column("Utilization", style="percent"),
+        Column("Committed", "USD/GPU/h", "cents"),
+        Column("On demand", "USD/GPU/h", "cents"),
+        Column("Effective savings rate", style="percent"),
     ]
     rows = []
     for one in used:
@@ -185,10 +213,15 @@ def _uses(used: Sequence[Use]) -> Table:
             one.used_h / one.committed_h if one.committed_h else None,
         ]
         place = f"{one.title} at {one.site}"
-        rows.append(Row([place, one.committed_h, one.used_h, one.on_demand_h, *shares]))
+        saved = saving(seen, one)
+        prices: list[Cell] = [NONE] * 3
+        if saved is not None:
+            prices = [saved.committed_usd_per_h, saved.on_demand_usd_per_h, saved.effective_frac]
+        rows.append(Row([place, one.committed_h, one.used_h, one.on_demand_h, *shares, *prices]))
     note = (
         "Coverage: share of rented work under commitments. Utilization: share of committed hours "
-        "at work."
+        "at work. Effective savings rate: 1 - what is paid / the same use on demand; "
+        f"{NONE} where the plan knows no price on demand."
     )
     return Table("Use of commitments over the horizon", columns, rows, note)
 
@@ -207,9 +240,10 @@ def tax(seen: View, money: Money) -> Section | None:
         Row(["Tax depreciation of machines", *money.by_year(seen, depreciated)]),
         Row(["Deducted from federal income, all", *money.by_year(seen, deducted)]),
     ]
-    if "company_used_usd" in seen.values:
-        used = np.broadcast_to(seen.values["company_used_usd"], seen.months)
-        rows.append(Row(["Deductions used", *money.by_year(seen, used)]))
+    for key, words in _USED_BY_COMPANY.items():
+        if key in seen.values:
+            used = np.broadcast_to(seen.values[key], seen.months)
+            rows.append(Row([words, *money.by_year(seen, used)]))
     rows.append(Row(["Tax saved", *money.by_year(seen, -paid)], look="total"))
     before = of_part(seen, "operating", "spread")
     shares = [

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from planner.finance.metrics import irr_per_year, mirr, monthly_rate, payback
+from planner.report.class_figures import class_figures
 from planner.report.html_charts import table_of
 from planner.report.html_model import (
     Block,
@@ -24,14 +25,16 @@ from planner.report.html_model import (
 from planner.report.html_money import Money, category_label, paid
 from planner.report.ledger_view import Array, View
 from planner.report.option_figures import OptionFigures, option_figures
+from planner.report.residual import BreakEven, break_evens
 from planner.report.sensitivity import DISCOUNT, Exposure, break_even, exposure
-from planner.report.sheet_metrics import use_of
+from planner.report.sheet_metrics import TOKEN_WEIGHT, use_of
 from planner.report.sheet_options import STATES, said
 from planner.report.sheet_sensitivity import exposures
 from planner.result import Plan
-from planner.units import MONTHS_PER_YEAR
+from planner.units import MILLION, MONTHS_PER_YEAR
 
 NONE = "n/a"
+CENTS_PER_USD = 100
 
 
 def options(plan: Plan, money: Money) -> Section | None:
@@ -213,6 +216,8 @@ def _break_evens(found: Sequence[Exposure], equal: Sequence[OptionFigures]) -> l
 def metrics(plan: Plan, seen: View, money: Money) -> Section:
     """What finance asks of the machines, and of the difference to each option."""
     blocks: list[Block] = [_machines(plan, seen, money)]
+    if plan.class_costs:
+        blocks.append(_classes(plan))
     figures = option_figures(plan)
     rows = [
         Row([one.row.title, *_difference(one, figures[0], money)])
@@ -230,6 +235,7 @@ def metrics(plan: Plan, seen: View, money: Money) -> Section:
         ]
         note = "Rates and paybacks are of the difference in cash, month by month, as solved."
         blocks.append(Table("What the plan saves", columns, rows, note))
+    blocks += _residuals(figures, money)
     lead = "Cost of an accelerator-hour at the plan's use, and what the plan saves."
     return Section("metrics", "Metrics", lead, blocks)
 
@@ -253,6 +259,64 @@ def _machines(plan: Plan, seen: View, money: Money) -> Table:
     rows = [Row([label, value, unit], style) for label, value, unit, style in lines]
     note = "Cash out less API fees, undiscounted."
     return Table("The plan and its machines over the horizon", columns, rows, note)
+
+
+def _classes(plan: Plan) -> Table:
+    """Cost of a class by token, request and user."""
+    figures = class_figures(plan)
+    columns = [
+        Column("Class"),
+        Column("Input", "USD/Mtoken", "cents"),
+        Column("Output", "USD/Mtoken", "cents"),
+        Column("Requests", "million", "tenths"),
+        Column("A request", "US cents", "cents"),
+        Column("A user", "USD/month", "cents"),
+    ]
+    rows = []
+    for one in figures:
+        request, user = one.usd_per_request, one.usd_per_user_month
+        cells: list[Cell] = [
+            NONE if request is None else request * CENTS_PER_USD,
+            NONE if user is None else user,
+        ]
+        prices = (one.usd_per_input_mtoken, one.usd_per_output_mtoken, one.requests / MILLION)
+        rows.append(Row([one.demand_class, *prices, *cells]))
+    note = (
+        "Undiscounted, at the plan's utilization. An output token counts as "
+        f"{TOKEN_WEIGHT:g} input tokens, the median of token price lists; users as stated, "
+        "whatever the demand grows to."
+    )
+    return Table("Cost of tokens, requests and users", columns, rows, note)
+
+
+def _residuals(figures: Sequence[OptionFigures], money: Money) -> list[Block]:
+    """End value at which the plan costs what an option costs."""
+    found = break_evens(figures)
+    if not found:
+        return []
+    columns = [
+        Column("Against"),
+        Column("End value of"),
+        *money.columns(("Price paid", "End value planned")),
+        Column("Planned", "of price", "percent"),
+        Column("Break-even", "of price", "auto"),
+    ]
+    rows = [
+        Row([one.option, one.owner, money.of(one.price_usd), money.of(one.planned_usd),
+             one.planned_frac, _break_even_words(one)])
+        for one in found
+    ]  # fmt: skip
+    note = (
+        "End value of machines, after the cost of selling, at which both cost the same; all end "
+        "values move together, tax on the sale with them."
+    )
+    return [Table(f"Break-even residual, {money.unit}", columns, rows, note)]
+
+
+def _break_even_words(one: BreakEven) -> str:
+    if math.isnan(one.frac):
+        return "both move alike"
+    return f"{one.frac:.1%}" if one.frac >= 0 else "below nothing"
 
 
 def _difference(option: OptionFigures, plan: OptionFigures, money: Money) -> list[Cell]:

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from planner.finance import lease_lines
 from planner.report.ledger_view import TAX, Array, View, category_of
 
 _BOOK = {
     "depreciation": "Depreciation",
     "amortization": "Prepayments used up",
+    lease_lines.INTEREST: "Interest on leases",
+    lease_lines.RIGHT_OF_USE: "Depreciation of rights of use, leases",
+    lease_lines.OPERATING: "Cost of operating leases",
     "disposal": "Loss on disposal (gain negative)",
 }
 _TAX = "Income tax as settled (saving negative)"

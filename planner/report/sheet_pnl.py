@@ -39,8 +39,8 @@ _MONTHS_NOTE = (
     "USD, nominal; cost is positive. Purchases and prepayments count as they are used up."
 )
 _YEARS_NOTE = (
-    "{unit}, nominal; cost is positive. Contracts count as services; sheet Commitments shows what "
-    "would be a lease."
+    "{unit}, nominal; cost is positive. Contracts are services, unless finance.lease states facts "
+    "that make them leases (sheet Commitments); not accounting advice."
 )
 
 

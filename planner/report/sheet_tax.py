@@ -176,6 +176,7 @@ def _company(sheet: _Sheet, federal: int) -> int:
         "Other income", f"={sheet.inputs['other_income_usd_per_year']}*{months}/12/{name}",
         income.tolist(),
     )  # fmt: skip
+    state = _company_state(sheet) if "company_state_used_usd" in view.values else 0
     used = sheet.ledger("Deductions used", ["company_used_usd"])
     wait = view.at_year_end(np.broadcast_to(view.values["company_losses_usd"], view.months))
     carried = sheet.value("losses_carried")
@@ -197,8 +198,24 @@ def _company(sheet: _Sheet, federal: int) -> int:
         "Federal rate", "frac", f"={sheet.inputs['tax_rate']}", [rate] * len(writer.labels),
         style=PERCENT,
     )  # fmt: skip
-    saved = (sheet.sums(["company_used_usd"]) * rate).tolist()
-    return sheet.by_year("Tax saved", f"={{c}}{used}*{{c}}{rates}", saved, "total")
+    saved = sheet.sums(["company_used_usd"]) * rate
+    formula = f"={{c}}{used}*{{c}}{rates}"
+    if state:
+        net = sheet.value("state_tax_rate") * (1 - rate)
+        nets = writer.write(
+            "State rate, less what it saves in federal tax", "frac",
+            f"={sheet.inputs['state_tax_rate']}*(1-{sheet.inputs['tax_rate']})",
+            [net] * len(writer.labels), style=PERCENT,
+        )  # fmt: skip
+        saved = saved + sheet.sums(["company_state_used_usd"]) * net
+        formula += f"+{{c}}{state}*{{c}}{nets}"
+    return sheet.by_year("Tax saved", formula, saved.tolist(), "total")
+
+
+def _company_state(sheet: _Sheet) -> int:
+    """Deductions made and used in the state; the second one's row."""
+    sheet.ledger("Deducted from state income", ["company_state_deducted_usd"])
+    return sheet.ledger("Deductions used in the state", ["company_state_used_usd"])
 
 
 def _month_numbers(writer: Yearly, view: View) -> list[float]:

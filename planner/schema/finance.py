@@ -18,10 +18,20 @@ class Residual(Frozen):
 
     decline_per_year: Frac = 0.30
     """Exponential decline of market value; 30 % a year, facts on A100 and H100 resale."""
+    curve: Annotated[tuple[Frac, ...], Field(max_length=10)] = ()
+    """Value kept after 1, 2, ... years in service, of the price paid, in place of the decline;
+    straight between years, as the last one after them. H100 PCIe 0.78, 0.60, 0.46, 0.35
+    (SpotWire v0.6, 2026-06-04)."""
     condition_frac: Frac = 0.72
     """Used-condition factor; SpotWire valuator v0.6, 2026-06-04."""
     selling_cost_frac: Frac = 0.10
     """Cost of selling, as a share of proceeds."""
+
+    @model_validator(mode="after")
+    def _one_path(self) -> Self:
+        if self.curve and "decline_per_year" in self.model_fields_set:
+            raise ValueError("give either decline_per_year or curve")
+        return self
 
 
 class PricePaths(Frozen):
@@ -100,19 +110,14 @@ class Tax(Frozen):
     """Deductions: all find income of the company in their fiscal year (at_once); or those beyond
     other_taxable_income_usd are carried forward to later years of the horizon, or never used."""
     other_taxable_income_usd: NonNegative | None = None
-    """Taxable income of the company a year from everything else; needed where losses are carried
-    forward or never used."""
+    """Taxable income of the company a year from everything else, before state tax; needed where
+    losses are carried forward or never used."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if self.losses != "at_once" and self.other_taxable_income_usd is None:
             raise ValueError(
                 f"losses {self.losses} needs other_taxable_income_usd, against which they are used"
-            )
-        if self.losses != "at_once" and self.state_rate:
-            raise ValueError(
-                f"not supported yet: a state_rate with losses {self.losses}; add it to rate, or "
-                "use losses at_once"
             )
         if not self.pays_tax:
             idle = [name for name in ("rate", "depreciation") if getattr(self, name) is not None]
@@ -152,10 +157,25 @@ class Payment(Frozen):
         return self
 
 
+class Egress(Frozen):
+    """Traffic out of clouds that the provider charges by volume; own sites pay none."""
+
+    usd_per_gb: NonNegative = 0.0
+    """Price of 10^9 bytes. List prices of the first terabytes: AWS 0.09, Azure 0.087, Google 0.12
+    (cloudtoolstack, 2026); many GPU clouds charge nothing."""
+    bytes_per_output_token: Positive = 300.0
+    """Of a token sent out: about 300 where each is streamed as an event with its JSON, about 4 of
+    bare text; judgement, measure your own."""
+    gb_per_month: NonNegative | None = None
+    """Volume of the whole traffic a month, in place of tokens x bytes; each class has its share of
+    output tokens, and what own sites or APIs serve is not paid."""
+
+
 class Lease(Frozen):
     """Facts from which commitments are read as services or leases (IFRS 16, ASC 842).
 
-    A view for the accountant: cash and what is planned never move.
+    Moves profit and loss and the balances of leases; cash, tax (leases are rent) and what is
+    planned never move. Not accounting advice.
     """
 
     standard: Literal["asc_842", "ifrs_16"] = "asc_842"
@@ -218,6 +238,8 @@ class Finance(Frozen):
     """When purchases and contracts are paid."""
     running: Running = Running()
     """Staff and software."""
+    egress: Egress = Egress()
+    """Traffic out of clouds."""
     book_life_years: Annotated[int, Field(ge=3, le=6)] = 5
     """Straight-line life in the books, from the month of entry into service to zero; moves profit
     and loss and the asset register, never cash. CoreWeave 6, Amazon 5, Nebius 4 years (2025)."""

@@ -1,10 +1,14 @@
 """Plans after tax: solved, costed again, in the metrics, the register and the notes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from planner import pipeline, report
+from planner.answer.decided import Decided
+from planner.answer.plan import plan
 from planner.answer.tax import assuming, mid_quarter_years
 from planner.candidates.assemble import build
 from planner.optimize.objective import cost_usd
@@ -126,8 +130,6 @@ def test_purchases_late_in_the_year_ask_for_mid_quarter():
         ({"tax": {"pays_tax": True, "rate": 0.2}}, "pays_tax needs depreciation"),
         ({"tax": {"rate": 0.2}}, "rate given, but pays_tax is false"),
         ({"tax": {**TAX, "losses": "never"}}, "needs other_taxable_income_usd"),
-        ({"tax": {**TAX, "losses": "carried_forward", "other_taxable_income_usd": 1e6}},
-         "not supported yet: a state_rate with losses carried_forward"),
         ({"payment": {"order_frac": 0.7, "delivery_frac": 0.6}}, "more than the whole price"),
         ({"running": {"staff_per_accelerator": 0.002}}, "give both"),
         ({"book_life_years": 7}, "less than or equal to 6"),
@@ -136,3 +138,26 @@ def test_purchases_late_in_the_year_ask_for_mid_quarter():
 def test_what_is_missing_or_unknown_is_refused(finance, message):
     with pytest.raises(ValidationError, match=message):
         Finance.model_validate(finance)
+
+
+def test_costed_again_makes_the_mid_quarter_test_again():
+    # Half of the machines enter service in January and half in October: mid-quarter. Delivered
+    # three months later they enter in April and in January of the next year: no year asks for it.
+    def asked(lead):
+        supply = {"prices": [OWNED_CHEAP], "lead_time_months": {"l40s": lead}}
+        finance = {"tax": {"pays_tax": True, "rate": 0.25, "depreciation": "macrs_5"}}
+        return scenario(horizon={"start": "2027-01", "months": 24}, supply=supply, finance=finance)
+
+    found, _ = decide(asked(0))
+    bought = np.zeros_like(found.solution.lots_bought)
+    bought[0, 0, [0, 3]] = 10
+    first = assuming(found.case, frozenset({"FY2027"}))
+    problem, axes = build(first)
+    x = replace(found.solution, lots_bought=bought)
+    decided = Decided(first, problem, axes, replace(x, cost_usd=cost_usd(problem, x)))
+    assert mid_quarter_years(decided) == {"FY2027"}
+    answer = plan(decided, gap_asked_frac=1e-6, audit=[], binding=[], seconds={})
+    again = report.recost(answer, {"supply.lead_time_months.l40s": 3})
+    assert not any(again.ledger_quantities["mid_quarter"])
+    changed, _ = build(known(asked(3)))
+    assert again.npv_usd == pytest.approx(cost_usd(changed, x), rel=1e-9)

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from planner.candidates.assemble import active_kwh, build
 from planner.candidates.costs import tokens_a_request
-from tests.small_world import CHAT, HQ, known, scenario
+from planner.report.ledger_view import view
+from tests.small_world import CHAT, HQ, decide, known, scenario
 
 HOURS = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]) * 24.0  # 2027
 MONTH = np.arange(12)
@@ -128,3 +130,20 @@ def test_all_traffic_of_a_block_by_api():
     an_hour = 72_000 * (1000 * 0.2 + 200 * 0.6) / 1e6 * path
     assert p.api_class.tolist() == [0]
     assert p.costs.api_usd[0, 1] == pytest.approx(an_hour * p.demand.hours[1], rel=1e-3)
+
+
+def test_residual_curve_of_the_scenario_moves_the_end_value():
+    # Bought in January 2027 and 18 months in service: halfway from 0.6 to 0.4.
+    supply = {"options": ["owned"], "prices": PRICES[:1], "lead_time_months": {"l40s": 0}}
+    curve = {"residual": {"curve": [0.6, 0.4], "condition_frac": 1, "selling_cost_frac": 0}}
+    horizon = {"start": "2027-01", "months": 18}
+    plan = decide(scenario(supply=supply, finance=curve, horizon=horizon, sites=[HQ]))[1]
+    seen = view(plan)
+    servers = seen.values["own_l40s_hq_servers_usd"]
+    assert np.flatnonzero(servers).tolist() == [0]
+    assert seen.category_usd("end value")[17] == pytest.approx(-0.5 * servers[0])
+
+
+def test_residual_curve_and_decline_exclude_each_other():
+    with pytest.raises(ValidationError, match="either decline_per_year or curve"):
+        scenario(finance={"residual": {"curve": [0.5], "decline_per_year": 0.2}})

@@ -406,3 +406,29 @@ def test_coefficients_of_a_large_problem_take_half_a_second():
                 )  # fmt: skip
                 assert np.all(usd > 0)
     assert time.perf_counter() - started < 0.5
+
+
+def test_residual_curve_by_hand():
+    # 0.80 after one year, 0.50 after two, nothing said later. Bought in months 0 and 6 of 24, at
+    # 100,000 each: 24 months old keeps 0.50, 18 months old halfway from 0.80 to 0.50.
+    given = dataclasses.replace(common(), residual_curve=(a(0.8), a(0.5)))
+    offer = dataclasses.replace(owned(), curve_years=2)
+    values, _ = rows(
+        owned_lines(offer, SITE), given, months=24,
+        quantities={"own_h100_hq_bought": at(0, total=24) + at(6, total=24)},
+    )  # fmt: skip
+    kept = values["own_h100_hq_kept_value_usd"]
+    assert kept[23] == pytest.approx(50_000 + 65_000)
+    assert kept[11] == pytest.approx(80_000 + 90_000)  # 12 and 6 months old
+    assert values["own_h100_hq_end_value_usd"][23] == pytest.approx(-115_000 * 0.72 * 0.9)
+
+
+def test_beyond_its_last_year_a_residual_curve_is_level():
+    given = dataclasses.replace(common(), residual_curve=(a(0.8),))
+    values, _ = rows(
+        owned_lines(dataclasses.replace(owned(), curve_years=1), SITE), given, months=36,
+        quantities={"own_h100_hq_bought": at(0, total=36)},
+    )  # fmt: skip
+    assert values["own_h100_hq_kept_value_usd"][[5, 11, 20, 35]].tolist() == pytest.approx(
+        [90_000, 80_000, 80_000, 80_000]
+    )

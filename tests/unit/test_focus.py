@@ -19,13 +19,14 @@ from planner.report.focus_columns import ContractCommitment, CostAndUsage, names
 from planner.report.focus_rows import focus_rows
 from planner.report.ledger_view import view
 from planner.result import Block, Period, Plan, PoolRow
-from tests import small_world
+from tests import small_world, taxed_world
 from tests.plan_fixture import candidate, small_plan
 from tests.tiny_plans import OWNED, OWNED_LINES, machines, rented, tiny_plan
 
 # FOCUS 1.3, typed from the columns of the specification's datasets.
 NEVER_NULL = {
-    "BilledCost", "BillingAccountId", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart",
+    "BilledCost", "BillingAccountId", "BillingAccountType", "BillingCurrency", "BillingPeriodEnd",
+    "BillingPeriodStart",
     "ChargeCategory", "ChargeFrequency", "ChargePeriodEnd", "ChargePeriodStart", "ContractedCost",
     "EffectiveCost", "HostProviderName", "InvoiceIssuerName", "ListCost", "PricingCurrency",
     "PricingCurrencyEffectiveCost", "ProviderName", "PublisherName", "ServiceCategory",
@@ -33,7 +34,7 @@ NEVER_NULL = {
 }  # fmt: skip
 NULLABLE = {
     "AllocatedMethodDetails", "AllocatedMethodId", "AllocatedResourceId", "AllocatedResourceName",
-    "AllocatedTags", "AvailabilityZone", "BillingAccountName", "BillingAccountType",
+    "AllocatedTags", "AvailabilityZone", "BillingAccountName",
     "CapacityReservationId", "CapacityReservationStatus", "ChargeClass", "ChargeDescription",
     "CommitmentDiscountCategory", "CommitmentDiscountId", "CommitmentDiscountName",
     "CommitmentDiscountQuantity", "CommitmentDiscountStatus", "CommitmentDiscountType",
@@ -306,6 +307,11 @@ def good(**changes):
         ({"PricingCategory": "Committed"}, "committed is the price"),
         ({"ServiceSubcategory": "Generative AI"}, "another service category"),
         ({"ContractedUnitPrice": 7.0}, "unit price x quantity"),
+        ({"ListUnitPrice": 7.0}, "list unit price x quantity"),
+        ({"ListUnitPrice": None}, "have unit prices"),
+        ({"ListUnitPrice": -1.0}, "a unit price below 0"),
+        ({"SkuId": None}, "details of no SKU"),
+        ({"ResourceType": None}, "resource without type"),
         ({"ChargeCategory": "Tax"}, "taxes have neither"),
         ({"ChargeCategory": "Credit", "EffectiveCost": 1.0}, "cost what is billed"),
         ({"ChargePeriodEnd": "2026-01-01T00:00:00Z"}, "ends before"),
@@ -418,3 +424,39 @@ def test_a_plan_without_costs_is_two_empty_files(tmp_path):
     written = write_export(found, tmp_path, parquet=True)
     assert written[0].read_text().splitlines() == [",".join(names(CostAndUsage))]
     assert list(pd.read_parquet(written[1]).columns) == list(names(CostAndUsage))
+
+
+def test_what_machines_bring_in_the_end_is_an_adjustment():
+    plan = taxed_world.answered()[1]
+    seen, rows = view(plan), export(plan).cost_and_usage
+    (sale,) = [row for row in rows if row.x_Category == "end value"]
+    assert (
+        sale.BilledCost
+        == sale.EffectiveCost
+        == pytest.approx(float(seen.category_usd("end value").sum()))
+    )
+    assert (sale.ChargeCategory, sale.SkuId, sale.PricingQuantity) == ("Adjustment", None, None)
+    # What the books still hold of the machines is written off in the same month.
+    (left,) = [row for row in rows if row.x_Category == "disposal"]
+    held = next(x.key for x in seen.lines if x.category == "net book value")
+    assert left.EffectiveCost == pytest.approx(seen.values[held][seen.horizon_months - 1])
+    assert left.ChargePeriodStart == sale.ChargePeriodStart
+
+
+def test_hours_used_under_a_commitment_cost_what_they_would_on_demand():
+    # 1.50 USD an hour and node on demand, 1.00 committed: of January's 744 node hours in use,
+    # 1,116 contracted and 100 effective.
+    price = Line("on_demand_h100_us_price_usd_per_h", "Price", "USD/h", "calculation", "node_usd",
+                 group="H100 at us, on demand")  # fmt: skip
+    plan = reserved()
+    plan = plan.model_copy(update={
+        "ledger_lines": [*plan.ledger_lines, dataclasses.asdict(price)],
+        "ledger_inputs": [*plan.ledger_inputs,
+                          plan.ledger_inputs[0].model_copy(
+                              update={"name": "node_usd", "value": 1.5, "scenario_path": ""})],
+    })  # fmt: skip
+    rows = export(plan).cost_and_usage
+    used = next(row for row in rows if row.CommitmentDiscountStatus == "Used")
+    assert (used.EffectiveCost, used.ContractedCost) == pytest.approx((100.0, 744 * 1.5))
+    unused = next(row for row in rows if row.CommitmentDiscountStatus == "Unused")
+    assert unused.ContractedCost == unused.EffectiveCost

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from planner.report import recost
 from planner.report.console import REFUSED_COLUMNS, candidates_table, summary
+from tests.compared_plan import compared_plan
 from tests.plan_fixture import small_plan
 
 
@@ -26,6 +27,23 @@ def test_summary_fits_and_has_the_figures(width):
     assert "within 0.06% of the cheapest possible" in text
     assert "older than prices may be: H100, on demand" in text
     assert "5.41" in text  # USD per million tokens, assistant
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_options_say_what_they_cost_or_why_they_cannot(width):
+    plan = compared_plan()
+    text = printed(summary(plan), width)
+    assert max(map(len, text.splitlines())) <= width
+    lines = text.splitlines()
+    rented = plan.options[1]
+    apart = rented.npv_usd - plan.npv_usd
+    (line,) = [x for x in lines if "All on demand" in x]
+    assert f"{rented.npv_usd / 1e6:,.2f}" in line
+    assert f"{apart / 1e6:+,.2f}" in line
+    (late,) = [x for x in lines if "All owned" in x]
+    assert "from 2027-Q3 on" in late
+    (refused,) = [x for x in lines if "API only" in x]
+    assert "cannot: =no provider" in refused
 
 
 def test_a_recosted_plan_claims_no_gap():
