@@ -1,7 +1,8 @@
 """Loads: every pool, period and block of a plan as replicas and a rate each, hardest first.
 
 A load is no harder than another of the same candidate whose rate a replica is at least as high
-in a pool no larger: work-aware balancing of more replicas never waits longer.
+in a pool no larger: work-aware balancing of more replicas never waits longer. Where nodes that
+are out take a whole pool, the class's other pools get its traffic, each by what it is planned for.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class Load:
     """Replicas that one node takes with it."""
     idle_nodes: int = 0
     """Whole nodes that stand idle beside the pool."""
+    taken_from: str = ""
+    """Pool lost whole, part of whose traffic this one gets; the nodes out are that one's."""
 
     @property
     def whole(self) -> int:
@@ -69,7 +72,13 @@ class Load:
         """Where and when, for a reader."""
         nodes = f"{self.nodes_out} node{'s' if self.nodes_out != 1 else ''}"
         out = f", {nodes} {OUT[self.condition]}" if self.nodes_out else ""
-        return f"{self.site}, {self.period}, {self.block}{out}"
+        more = f", in place of {self.taken_from}" if self.taken_from else ""
+        return f"{self.site}, {self.period}, {self.block}{out}{more}"
+
+    @property
+    def pool(self) -> str:
+        """Which pool, whenever."""
+        return f"{self.candidate} at {self.site}"
 
     def no_harder_than(self, other: Load) -> bool:
         """Whether what keeps the other load's promise keeps this one's."""
@@ -92,6 +101,37 @@ class _Room:
     """Used where every replica is a whole one."""
 
 
+@dataclass(frozen=True)
+class _Standing:
+    """A pool at one time with all nodes up."""
+
+    load: Load
+    rate: float
+    """Of the whole pool."""
+    planned_each: float
+    """Rate of one replica that the plan counts on."""
+    simulated: bool
+    place: tuple[str, str]
+    """Accelerator, site."""
+    gpus: float
+    """Of one replica."""
+    idle: float
+    """Accelerators that stand idle beside the pool."""
+    node: Node
+    planned_out: int
+    """Nodes that may be out while the availability target holds."""
+
+    def left(self, gpus_out: float) -> float:
+        """Replicas left with so many accelerators out, as far as idle ones do not cover them."""
+        lost = max(math.ceil((gpus_out - self.idle) / self.gpus - SLACK), 0)
+        return max(self.load.replicas - lost, 0.0)
+
+
+def simulated(row: CandidateRow) -> bool:
+    """Whether the simulator knows how this candidate batches."""
+    return row.mode != "static"
+
+
 def loads(plan: Plan, nodes: Mapping[tuple[str, str], Node], availability: float) -> list[Load]:
     """Every load of the plan with all nodes up, with those out that are planned for, and one more.
 
@@ -102,8 +142,26 @@ def loads(plan: Plan, nodes: Mapping[tuple[str, str], Node], availability: float
     nodes : by accelerator and site.
     availability : share of time for which the plan keeps spare nodes.
     """
-    rows = {row.id: row for row in plan.candidates}
+    times: dict[tuple[str, str, str], list[_Standing]] = {}
+    every = list(_standing(plan, nodes, availability))
+    for one in every:
+        load = one.load
+        times.setdefault((load.demand_class, load.period, load.block), []).append(one)
     found = []
+    for one in every:
+        load = one.load
+        found.append(load)
+        beside = [x for x in times[load.demand_class, load.period, load.block] if x is not one]
+        for condition, out in _conditions(one.planned_out):
+            found += _with_out(one, condition, out, beside)
+    return found
+
+
+def _standing(
+    plan: Plan, nodes: Mapping[tuple[str, str], Node], availability: float
+) -> Iterator[_Standing]:
+    rows = {row.id: row for row in plan.candidates}
+    blocks = range(len(plan.blocks))
     for pool in plan.pools:
         row = rows[pool.candidate]
         if row.rate_stated:
@@ -111,7 +169,6 @@ def loads(plan: Plan, nodes: Mapping[tuple[str, str], Node], availability: float
         node = nodes[row.accelerator, pool.site]
         lot_gpus = _lot_gpus(plan, row.accelerator, pool.site)
         gpus = packed_gpus(row.gpus, lot_gpus)
-        blocks = range(len(plan.blocks))
         rooms = [
             [_room(plan, rows, pool, lot_gpus, (t, b)) for b in blocks]
             for t in range(len(plan.periods))
@@ -125,12 +182,11 @@ def loads(plan: Plan, nodes: Mapping[tuple[str, str], Node], availability: float
                 node_replicas=math.ceil(node.gpus / gpus - SLACK),
                 idle_nodes=math.floor(idle / node.gpus + SLACK),
             )  # fmt: skip
-            found.append(load)
-            planned = _planned_out(rooms[t], node, availability)
-            for condition, out in _conditions(planned):
-                lost = max(math.ceil((out * node.gpus - idle) / gpus - SLACK), 0)
-                found.append(_with_out(load, rate, lost, condition, out))
-    return found
+            yield _Standing(
+                load, rate, row.rate_rps or row.stability_rps or 1.0, simulated(row),
+                (row.accelerator, pool.site), gpus, idle, node,
+                _planned_out(rooms[t], node, availability),
+            )  # fmt: skip
 
 
 def hardest(some: Sequence[Load]) -> Load:
@@ -176,16 +232,38 @@ def _rates(plan: Plan, pool: PoolRow, row: CandidateRow) -> Iterator[tuple[int, 
                 yield t, b, rate
 
 
-def _with_out(load: Load, rate: float, lost: int, condition: Condition, nodes_out: int) -> Load:
-    """The same traffic on the replicas that are left."""
-    left = load.replicas - lost
-    return replace(
-        load,
+def _with_out(
+    one: _Standing, condition: Condition, nodes_out: int, beside: Sequence[_Standing]
+) -> list[Load]:
+    """The same traffic on the replicas that are left; where none is, on the class's other pools."""
+    left = one.left(nodes_out * one.node.gpus)
+    lost = left < one.load.replicas
+    load = replace(
+        one.load,
         condition=condition,
         nodes_out=nodes_out,
-        replicas=max(left, 0.0),
-        rps_each=load.rps_each if not lost else rate / left if left >= 1 else math.inf,
+        replicas=left,
+        rps_each=one.load.rps_each if not lost else one.rate / left if left >= 1 else math.inf,
     )
+    return [load, *_taken_over(one, load, beside)] if load.down else [load]
+
+
+def _taken_over(one: _Standing, lost: Load, beside: Sequence[_Standing]) -> Iterator[Load]:
+    """What other pools carry in place of one that is lost whole; none where none can be tried.
+
+    Pools on the same machines lose what the nodes out hold beyond the lost pool.
+    """
+    more_out = lost.nodes_out * one.node.gpus - one.load.replicas * one.gpus
+    able = [(x, x.left(more_out) if x.place == one.place else x.load.replicas)
+            for x in beside if x.simulated]  # fmt: skip
+    able = [(x, left) for x, left in able if left >= 1]
+    total = sum(left * x.planned_each for x, left in able)
+    for other, left in able:
+        rate = other.rate + one.rate * left * other.planned_each / total
+        yield replace(
+            other.load, condition=lost.condition, nodes_out=lost.nodes_out, replicas=left,
+            rps_each=rate / left, taken_from=lost.pool,
+        )  # fmt: skip
 
 
 def _lot_gpus(plan: Plan, accelerator: str, site: str) -> int:
