@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from planner import pipeline
 from planner.candidates.subject import Subject, pool_of, promise_of
@@ -12,8 +12,8 @@ from planner.result import CandidateRow, Plan, Repair, RepairRound, TestedPool, 
 from planner.schema.catalog import Catalog
 from planner.schema.demand import Online
 from planner.simulate.rates import refined_rate
-from planner.verification.replays import Ask
-from planner.verification.subjects import question_of, subjects
+from planner.verification.replays import Ask, beyond_plan, held_fracs
+from planner.verification.subjects import grounds, question_of
 from planner.verification.verify import verify
 
 Progress = Callable[[str, float, "float | None"], None]
@@ -44,8 +44,10 @@ def repair(
     """A plan that keeps its promises in simulation, with what that cost; its verification says.
 
     Each round plans on simulated rates, lowers those of every candidate that broke though it was
-    planned on simulated ones to the largest that keeps its promise where it broke, solves again
-    and verifies. A plan that keeps its promises comes back as it is.
+    planned on simulated ones to the largest that keeps its promise where it broke, under a trace
+    too, solves again and verifies. A plan that keeps its promises comes back as it is, and so does
+    one that rates cannot mend: where a trace asks for more than was planned, or a promise could
+    not be tried.
 
     Parameters
     ----------
@@ -74,8 +76,12 @@ def repair(
     steps: list[RepairRound] = []
     ended = f"a promise still breaks after {rounds} rounds"
     while not verdict.kept and len(steps) < rounds:
+        beyond = _beyond_rates(verdict)
+        if beyond:
+            ended = beyond
+            break
         try:
-            lower = _tightened(answer, verdict, rows, shares, seed)
+            lower = _tightened(answer, verdict, rows, shares, seed=seed, replay=replay)
             if steps and not lower:
                 ended = "no load breaks at a rate it was planned for: nothing is left to lower"
                 break
@@ -119,8 +125,26 @@ def _told(
     )
 
 
+def _beyond_rates(verdict: Verification) -> str:
+    """Why lower rates cannot mend what is left; blank where they may."""
+    traces = [row for row in verdict.traces if row.verdict == "broken"]
+    loads = len(traces) < verdict.broken
+    if loads or not all(beyond_plan(row) for row in traces):
+        return ""
+    found = [f"{row.trace}: {row.advice}" for row in traces]
+    if verdict.unverified:
+        found.append("static batches are not simulated")
+    return "; ".join(dict.fromkeys(found))
+
+
 def _tightened(
-    plan: Plan, verdict: Verification, catalog: Catalog, shares: dict[str, float], seed: int
+    plan: Plan,
+    verdict: Verification,
+    catalog: Catalog,
+    shares: dict[str, float],
+    *,
+    seed: int,
+    replay: Sequence[Ask],
 ) -> dict[str, float]:
     """Lower shares for candidates that broke at a rate for which they were planned.
 
@@ -128,6 +152,25 @@ def _tightened(
     solve, on simulated rates.
     """
     rows = {row.id: row for row in plan.candidates}
+    worst = _worst(verdict, rows)
+    traces = [row for row in verdict.traces if row.verdict == "broken"]
+    if not worst and not any(rows[row.candidate].simulated for row in traces):
+        return {}
+    on = grounds(plan, catalog)
+    held = {
+        name: _held_share(on.known[name], rows[name], load, seed) for name, load in worst.items()
+    }
+    for ask in replay if traces else ():
+        for at, frac in held_fracs(ask, on, seed=seed):
+            row = rows[at.candidate]
+            if row.simulated:
+                share = _share(frac * at.rps_each, row, at.replicas, at.rps_each)
+                held[row.id] = min(held.get(row.id, 1.0), share)
+    return {name: shares.get(name, 1.0) * share for name, share in held.items()}
+
+
+def _worst(verdict: Verification, rows: Mapping[str, CandidateRow]) -> dict[str, TestedPool]:
+    """By candidate the load of highest rate that broke within the rate planned for it."""
     worst: dict[str, TestedPool] = {}
     for load in verdict.pools:
         row = rows[load.candidate]
@@ -139,24 +182,11 @@ def _tightened(
             other = worst.get(load.candidate)
             if other is None or load.rps_per_replica > other.rps_per_replica:
                 worst[load.candidate] = load
-    if not worst:
-        return {}
-    known = subjects(plan, question_of(plan), catalog)
-    return {
-        name: shares.get(name, 1.0)
-        * _held_share(known[name], load, planned_rps=_planned_rps(rows[name], load), seed=seed)
-        for name, load in worst.items()
-    }
+    return worst
 
 
-def _planned_rps(row: CandidateRow, load: TestedPool) -> float:
-    """Rate of one replica on the candidate's capacity line, at the load's pool."""
-    line = (row.rate_rps or 0.0) - (row.offset_rps or 0.0) / max(load.replicas, 1.0)
-    return max(line, load.rps_per_replica)
-
-
-def _held_share(subject: Subject, load: TestedPool, *, planned_rps: float, seed: int) -> float:
-    """Largest rate that holds where the load broke, less a margin, over the rate planned there."""
+def _held_share(subject: Subject, row: CandidateRow, load: TestedPool, seed: int) -> float:
+    """Part of its rates that a candidate holds where it broke."""
     if isinstance(subject.demand, Online):
         found = refined_rate(
             pool_of(subject, load.replicas_simulated), subject.requests, promise_of(subject),
@@ -166,4 +196,16 @@ def _held_share(subject: Subject, load: TestedPool, *, planned_rps: float, seed:
         held = found.value
     else:
         held = load.throughput_rps or 0.0
-    return min(max(held / planned_rps, LEAST_SHARE), 1.0) * (1 - MARGIN)
+    return _share(held, row, load.replicas, load.rps_per_replica)
+
+
+def _share(held_rps: float, row: CandidateRow, replicas: float, asked_rps: float) -> float:
+    """Largest rate that holds, less a margin, over the rate planned there."""
+    held = held_rps / _planned_rps(row, replicas, asked_rps)
+    return min(max(held, LEAST_SHARE), 1.0) * (1 - MARGIN)
+
+
+def _planned_rps(row: CandidateRow, replicas: float, asked_rps: float) -> float:
+    """Rate of one replica on the candidate's capacity line, in a pool so large."""
+    line = (row.rate_rps or 0.0) - (row.offset_rps or 0.0) / max(replicas, 1.0)
+    return max(line, asked_rps)

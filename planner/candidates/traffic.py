@@ -119,13 +119,19 @@ def _too_long(scenario: Scenario, catalog: Catalog) -> Iterator[str]:
         assert isinstance(d, Online | Batch)
         model = min(d.models, key=lambda name: catalog.models[name].max_context)
         most = catalog.models[model].max_context
+        means = []
         for side, given in (("input_tokens", d.input_tokens), ("output_tokens", d.output_tokens)):
-            mean = given.mean or np.average(given.values, weights=given.weights)
-            if not 1 <= mean <= most:
+            means.append(given.mean or float(np.average(given.values, weights=given.weights)))
+            if not 1 <= means[-1] <= most:
                 yield (
-                    f"demand[{d.name}].{side}: mean {mean:,.6g} lies outside 1 to the context of "
-                    f"{model}, {most:,}"
+                    f"demand[{d.name}].{side}: mean {means[-1]:,.6g} lies outside 1 to the "
+                    f"context of {model}, {most:,}"
                 )
+        if max(means) <= most < sum(means):
+            yield (
+                f"demand[{d.name}]: mean prompt and answer, {sum(means):,.6g} tokens together, "
+                f"exceed the context of {model}, {most:,}"
+            )
 
 
 def _too_early(scenario: Scenario) -> Iterator[str]:
@@ -184,12 +190,16 @@ def _growth(path: Growth, when: Calendar) -> Array:
 
 
 def length_samples(demand: DemandClass, catalog: Catalog) -> tuple[Array, Array]:
-    """Prompt and answer of each sample, cut at the shortest context among the class's models."""
+    """Prompt and answer of each sample, together within the shortest context of the models."""
     assert isinstance(demand, Online | Batch)
     context = min(catalog.models[name].max_context for name in demand.models)
-    inputs = _one_side(demand.input_tokens, context)
-    outputs = _one_side(demand.output_tokens, context)
-    return lengths.joint_samples(inputs=inputs, outputs=outputs)
+    inputs, outputs = lengths.joint_samples(
+        inputs=_one_side(demand.input_tokens, context - 1),
+        outputs=_one_side(demand.output_tokens, context - 1),
+        pair_shares=demand.length_pairs.shares,
+        parts=demand.length_pairs.parts,
+    )
+    return lengths.whole_tokens(inputs, max_context=context - outputs), outputs
 
 
 def class_lengths(demand: DemandClass, catalog: Catalog) -> Lengths:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from planner.files.traces import Trace
     from planner.result import Plan
     from planner.schema.catalog import Catalog
+    from planner.verification.replays import Ask
 
 OUTPUT = click.Path(path_type=Path)
 TRACE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -93,11 +95,15 @@ def command(
     Every pool, period and block is simulated iteration by iteration, or named beside a load at
     least as hard that was; again with as many nodes out as the availability target plans for,
     which counts, and with one more, which is only reported, as are hours in which a node fails.
-    -o writes the plan with these results; nothing is written without it. --repair plans on
-    simulated rates, lowers those that still break, and says what keeping the promises costs.
+    Traffic of a pool lost whole goes to the class's other pools. Static batches are not simulated:
+    they are listed as unverified, which is no pass. -o writes the plan with these results; nothing
+    is written without it. --repair plans on simulated rates, lowers those that still break, and
+    says what keeping the promises costs.
 
     --trace replays a log with time stamps, prompt and answer tokens and, where it has them, prefix
     hits, in the formats of `planner workload fit`, against each pool of its class at its busiest.
+    --repair mends what it breaks at the planned rate; where it asks for more than was planned, the
+    reason says by how much.
 
     \b
     Example:
@@ -110,48 +116,82 @@ def command(
         0  every promise holds, with --repair after it
         2  the command or a file is wrong
         3  no fleet meets the scenario; the reasons are printed
-        5  a promise breaks; the reasons are printed
+        5  a promise breaks or could not be tried; the reasons are printed
         6  stopped before any plan was found, or before every promise was tried
     """
-    import planner
-    from planner.errors import StoppedError
     from planner.files.catalog import load_catalog
-    from planner.report.words import promise_text
-    from planner.verification.replays import Ask
 
     rows = load_catalog(catalog)
     paths = checked_outputs(outputs)
     if trace is None and (demand_class or columns or time_unit or clean):
         raise click.UsageError("--class, --column-map, --time-unit and --clean belong to --trace")
     read = _trace(trace, column_map(columns), time_unit, clean)
-    asks = [Ask(one, demand_class, rate) for one in read]
+    how = _How(rows, seed, interruptions, _asks(read, demand_class, rate))
     with progress_line(quiet=quiet) as progress:
         answer = _plan(plan, rows, time_limit_s, refine, progress)
-        try:
-            found = planner.verify(
-                answer,
-                catalog=rows,
-                seed=seed,
-                taken_per_node_day=interruptions,
-                replay=asks,
-                progress=progress,
-            )
-        except KeyboardInterrupt:
-            raise StoppedError("stopped before every promise was tried; nothing written") from None
-        if repair and not found.kept:
-            answer = planner.repair(
-                answer,
-                found=found,
-                catalog=rows,
-                rounds=rounds,
-                time_limit_s=time_limit_s,
-                seed=seed,
-                taken_per_node_day=interruptions,
-                replay=asks,
-                progress=progress,
-            )
-            found = answer.verification or found
-    write_reports(answer.model_copy(update={"verification": found}), paths)
+        answer = _verified(answer, how, progress)
+        if repair:
+            answer = _repaired(answer, how, rounds, time_limit_s, progress)
+    write_reports(answer, paths)
+    _say_verdict(answer, every=every, as_json=as_json)
+
+
+@dataclass(frozen=True)
+class _How:
+    """How a plan is verified, each time alike."""
+
+    catalog: Catalog
+    seed: int
+    interruptions: float
+    replay: list[Ask]
+
+
+def _verified(plan: Plan, how: _How, progress: Progress | None) -> Plan:
+    """The plan with what simulation says of it."""
+    import planner
+    from planner.errors import StoppedError
+
+    try:
+        found = planner.verify(
+            plan,
+            catalog=how.catalog,
+            seed=how.seed,
+            taken_per_node_day=how.interruptions,
+            replay=how.replay,
+            progress=progress,
+        )
+    except KeyboardInterrupt:
+        raise StoppedError("stopped before every promise was tried; nothing written") from None
+    return plan.model_copy(update={"verification": found})
+
+
+def _repaired(
+    plan: Plan, how: _How, rounds: int, time_limit_s: float, progress: Progress | None
+) -> Plan:
+    """A plan that keeps its promises, or the last that was tried."""
+    import planner
+
+    if plan.verification is None or plan.verification.kept:
+        return plan
+    return planner.repair(
+        plan,
+        found=plan.verification,
+        catalog=how.catalog,
+        rounds=rounds,
+        time_limit_s=time_limit_s,
+        seed=how.seed,
+        taken_per_node_day=how.interruptions,
+        replay=how.replay,
+        progress=progress,
+    )
+
+
+def _say_verdict(plan: Plan, *, every: bool, as_json: bool) -> None:
+    """Print what was found; exit 5 where a promise breaks or was not tried."""
+    from planner.report.words import promise_text
+
+    found = plan.verification
+    assert found is not None
     if as_json:
         click.echo(found.model_dump_json(indent=2))
     else:
@@ -172,6 +212,12 @@ def _trace(
     from planner.files.traces import read_trace
 
     return [read_trace(path, column_map=columns, clean=clean, time_unit=time_unit)]
+
+
+def _asks(traces: list[Trace], demand_class: str, rate: Literal["plan", "trace"]) -> list[Ask]:
+    from planner.verification.replays import Ask
+
+    return [Ask(trace, demand_class, rate) for trace in traces]
 
 
 def _plan(

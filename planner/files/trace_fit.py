@@ -18,7 +18,14 @@ from planner.units import SECONDS_PER_DAY
 from planner.workload import burstiness as bursts
 from planner.workload.burstiness import Burstiness
 from planner.workload.profile import DAY_TYPES
-from planner.workload.trace import Dependence, LengthFit, dependence, fit_lengths
+from planner.workload.trace import (
+    PARTS,
+    Dependence,
+    LengthFit,
+    dependence,
+    fit_lengths,
+    pair_shares,
+)
 
 Array = NDArray[np.float64]
 
@@ -31,6 +38,8 @@ FIVE_MINUTE_CV_MAX = 3.0
 HIT_MAX = 0.99
 COST_SHOWN = 0.02
 """Relative change by independence from which a note says what it costs."""
+PAIRS_LEAST = 1_000
+"""Below this the table of pairs has fewer than 7 requests a cell."""
 SLO = {"ttft_ms": 2000, "tpot_ms": 60}
 """Stands where the trace has no promise: the figures of `planner new`."""
 
@@ -98,6 +107,13 @@ def _impossible(trace: Trace, model: str, max_context: float, rps: float | None)
                 f"mean {side} of {lengths.mean():,.0f} tokens exceeds the context of {model}, "
                 f"{max_context:,.0f}: name another --model"
             )
+            return
+    total = float(trace.input_tokens.mean() + trace.output_tokens.mean())
+    if total > max_context:
+        yield (
+            f"mean input and output of {total:,.0f} tokens together exceed the context of "
+            f"{model}, {max_context:,.0f}: name another --model"
+        )
 
 
 def _source(trace: Trace) -> str:
@@ -277,17 +293,30 @@ def _add_lengths(fit: Fit, trace: Trace, source: str, max_context: float, model:
         fit.measured[key] = {"form": found.form, **shown}
         fit.sources[f"demand.{name}.{key}"] = f"{source}; {_form_words(found)}"
         fit.notes.append(f"{key}: {_form_words(found)}")
-        longer = int(np.sum(lengths > max_context))
-        if longer:
-            fit.notes.append(
-                f"{key}: {longer:,} requests exceed the context of {model}, {max_context:,.0f} "
-                "tokens; the plan cuts them and lengthens the others to keep the mean"
-            )
+    longer = int(np.sum(trace.input_tokens + trace.output_tokens > max_context))
+    if longer:
+        fit.notes.append(
+            f"{longer:,} requests exceed the context of {model}, {max_context:,.0f} tokens, with "
+            "their answers; the plan cuts them and lengthens others to keep the means"
+        )
     if len(trace.input_tokens) < FEW_REQUESTS:
         fit.notes.append(f"{len(trace.input_tokens)} requests: the 95th percentile is uncertain")
+    _add_pairs(fit, trace, source)
+
+
+def _add_pairs(fit: Fit, trace: Trace, source: str) -> None:
+    """Lengths of prompt and answer together, where taking them apart would show in the plan."""
+    name = fit.demand["name"]
     pair = dependence(trace.input_tokens, trace.output_tokens)
     fit.measured["dependence"] = _plain(asdict(pair))
-    fit.notes.append(_pair_words(pair))
+    together = len(trace.input_tokens) >= PAIRS_LEAST and _pairs_cost(pair) >= COST_SHOWN
+    fit.notes.append(_pair_words(pair, together=together))
+    if together:
+        shares = pair_shares(trace.input_tokens, trace.output_tokens)
+        fit.demand["length_pairs"] = {
+            "parts": list(PARTS), "shares": [round(float(share), 6) for share in shares.ravel()]
+        }  # fmt: skip
+        fit.sources[f"demand.{name}.length_pairs"] = f"{source}; {len(PARTS)} parts of either side"
 
 
 def _stated(found: LengthFit) -> dict[str, Any]:
@@ -319,22 +348,29 @@ def _form_words(found: LengthFit) -> str:
     )
 
 
-def _pair_words(pair: Dependence) -> str:
-    words = (
-        f"input and output are planned as independent; their correlation is {pair.pearson:.2f} "
-        f"(ranks {pair.rank:.2f})"
-    )
-    reads = pair.decode_reads_ratio - 1
+def _pairs_cost(pair: Dependence) -> float:
+    """Larger relative change by independence: of cached tokens read, or of p95 of all tokens."""
     total = pair.total_p95_independent / pair.total_p95 - 1
-    if max(abs(reads), abs(total)) < COST_SHOWN:
-        return f"{words}, which changes cached tokens read in decode by under {COST_SHOWN:.0%}"
+    return max(abs(pair.decode_reads_ratio - 1), abs(total))
+
+
+def _pair_words(pair: Dependence, *, together: bool) -> str:
+    words = f"correlation of input and output {pair.pearson:.2f} (ranks {pair.rank:.2f})"
+    if _pairs_cost(pair) < COST_SHOWN:
+        return (
+            f"{words}: planned as independent, which changes cached tokens read in decode by "
+            f"under {COST_SHOWN:.0%}"
+        )
     overstated = 1 / pair.decode_reads_ratio - 1
     side = "over" if overstated > 0 else "under"
-    return (
-        f"{words}: the plan {side}states cached tokens read in decode by {abs(overstated):.0%} "
-        f"and takes p95 of prompt + answer as {pair.total_p95_independent:,.0f} instead of "
-        f"{pair.total_p95:,.0f} tokens"
+    cost = (
+        f"{side}states cached tokens read in decode by {abs(overstated):.0%} and takes p95 of "
+        f"prompt + answer as {pair.total_p95_independent:,.0f} instead of {pair.total_p95:,.0f}"
     )
+    if together:
+        return f"{words}: planned together by length_pairs; a plan that takes them apart {cost}"
+    few = f"fewer than {PAIRS_LEAST:,} requests say too little of pairs"
+    return f"{words}: {few}, and planned as independent; if it holds, that {cost}"
 
 
 def _add_prefix(fit: Fit, trace: Trace, source: str) -> None:

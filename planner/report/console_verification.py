@@ -9,10 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from planner.report.words import INCIDENTS, plural, pool_name, promise_text
+from planner.report.words import INCIDENTS, plural, pool_name, promise_text, taken_over_text
 from planner.result import Attained, Incident, Repair, ReplayedTrace, TestedPool, Verification
 
-STYLES = {"kept": "green", "broken": "bold red", "exposed": "yellow"}
+STYLES = {"kept": "green", "broken": "bold red", "unverified": "magenta", "exposed": "yellow"}
 BEYOND = "Breaks only with more nodes out than the availability target plans for"
 MINUTE_S = 60.0
 
@@ -30,6 +30,7 @@ def verdicts(found: Verification, *, every: bool = False) -> RenderableType:
     parts.append(_listing(found.pools) if every else _blocks(found.pools))
     parts += [_trace(row) for row in found.traces]
     parts += _listed(found, "broken", "Broken promises")
+    parts += _listed(found, "unverified", "Not verified: no pass")
     if found.unserved:
         parts.append(Text("\n".join(found.unserved) + "\n", STYLES["broken"]))
     parts += _listed(found, "exposed", BEYOND)
@@ -97,7 +98,8 @@ def _cells(row: TestedPool) -> list[Text]:
 
 def _where(row: TestedPool) -> str:
     out = f", {plural(row.nodes_out, 'node')} out" if row.nodes_out else ""
-    return f"{row.site}, {row.period}, {row.block}{out}"
+    more = f", {taken_over_text(row)}" if row.takes_over else ""
+    return f"{row.site}, {row.period}, {row.block}{out}{more}"
 
 
 def _blocks(pools: Sequence[TestedPool]) -> Table:
@@ -125,7 +127,8 @@ def _blocks(pools: Sequence[TestedPool]) -> Table:
 
 def _worst(rows: Sequence[TestedPool], condition: str) -> Text:
     found = {row.verdict for row in rows if row.condition == condition}
-    verdict = next((name for name in ("broken", "exposed", "kept") if name in found), "")
+    worst_first = ("broken", "unverified", "exposed", "kept")
+    verdict = next((name for name in worst_first if name in found), "")
     return Text(verdict or "no spares", STYLES.get(verdict, "dim"))
 
 
@@ -188,7 +191,8 @@ def _trace(row: ReplayedTrace) -> Group:
         _share(row.kv_mean_frac), _share(row.preempted_frac), _share(row.refused_frac),
     )  # fmt: skip
     more = f"{row.requests:,} requests over {row.seconds / MINUTE_S:,.0f} min; {row.rate_note}"
-    return Group(head, table, Text(f"{row.reason}; {more}\n" if row.reason else f"{more}\n"))
+    said = [line for line in (row.reason, row.advice, more) if line]
+    return Group(head, table, Text("\n".join(said) + "\n"))
 
 
 def _repair(found: Repair) -> Text:

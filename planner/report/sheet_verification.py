@@ -8,7 +8,7 @@ from openpyxl.utils import get_column_letter
 
 from planner.report.page import Book, Page
 from planner.report.style import CENTS, COUNT, PERCENT, TEAL, TENTHS, TEXT
-from planner.report.words import INCIDENTS, NODES_OUT, pool_name, promise_text
+from planner.report.words import INCIDENTS, NODES_OUT, pool_name, promise_text, taken_over_text
 from planner.result import Attained, Plan, ReplayedTrace, TestedPool, Verification
 
 COLUMNS: tuple[tuple[str, float, str], ...] = (
@@ -52,7 +52,7 @@ TRACE_HEADINGS = (
     "How it was replayed, or why it breaks",
 )  # fmt: skip
 MINUTE_S = 60.0
-LOOKS = {"kept": "flag", "broken": "warning", "exposed": "note"}
+LOOKS = {"kept": "flag", "broken": "warning", "exposed": "note", "unverified": "warning"}
 
 
 def write_verification(book: Book, plan: Plan) -> None:
@@ -119,9 +119,10 @@ def _loads(page: Page, pools: Sequence[TestedPool], row: int) -> None:
 
 def _load(pool: TestedPool) -> list[object]:
     out, serves = NODES_OUT[pool.condition], pool.replicas > 0
+    more = f", {taken_over_text(pool)}" if pool.takes_over else ""
     return [
         pool_name(pool.candidate), pool.site, pool.period, pool.block,
-        f"{pool.nodes_out}, {out}" if pool.nodes_out else "none", pool.verdict, pool.replicas,
+        f"{pool.nodes_out}, {out}{more}" if pool.nodes_out else "none", pool.verdict, pool.replicas,
         pool.rps_per_replica if serves else None, pool.utilization if serves else None,
         *_attained(pool.ttft), *_attained(pool.tpot),
         *_late(pool.ttft, pool.tpot), pool.kv_mean_frac, pool.kv_max_frac, pool.preempted_frac,
@@ -175,7 +176,8 @@ def _traces(page: Page, traces: Sequence[ReplayedTrace], row: int) -> int:
             trace.verdict, trace.replicas, trace.mean_rps, trace.peak_rps,
             *_attained(trace.ttft), *_attained(trace.tpot), *_late(trace.ttft, trace.tpot),
             trace.kv_mean_frac, trace.kv_max_frac, trace.preempted_frac, trace.refused_frac,
-            trace.requests, "; ".join(x for x in (trace.reason, trace.rate_note) if x),
+            trace.requests,
+            "; ".join(x for x in (trace.reason, trace.advice, trace.rate_note) if x),
         ]  # fmt: skip
         _cells(page, row, values, styles)
         row += 1

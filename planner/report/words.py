@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.result import ApiRow, FleetRow, Plan, Verification
+from planner.result import ApiRow, FleetRow, Plan, TestedPool, Verification
 
 OPTIONS = {
     "owned": "owned",
@@ -59,11 +59,23 @@ def pool_name(candidate: str) -> str:
     return f"{words[0]} on {words[2]}" if len(words) > 2 else candidate
 
 
+def taken_over_text(row: TestedPool) -> str:
+    """For which lost pool this one stands in; blank for none."""
+    if not row.takes_over:
+        return ""
+    candidate, _, site = row.takes_over.rpartition(" at ")
+    return f"in place of {pool_name(candidate)} at {site}"
+
+
 def promise_text(found: Verification) -> str:
     """What simulation says of the promises, in one line."""
     if found.kept:
         return "every promise holds in simulation"
-    return f"promises break in simulation: {plural(found.broken, 'load')}"
+    untried = f"{plural(found.unverified, 'load')} not simulated" if found.unverified else ""
+    if not found.broken:
+        return f"no promise breaks in simulation, but not all were tried: {untried}"
+    broken = f"promises break in simulation: {plural(found.broken, 'load')}"
+    return f"{broken}; {untried}" if untried else broken
 
 
 def verified_text(plan: Plan) -> str:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from planner.result.record import Record
 
-Verdict = Literal["kept", "broken", "exposed"]
+Verdict = Literal["kept", "broken", "exposed", "unverified"]
 Condition = Literal["normal", "spares_out", "one_more_out"]
 
 IncidentKind = Literal["node_fails", "replicas_start", "interruptions"]
@@ -40,16 +40,21 @@ class TestedPool(Record):
     """All nodes up; as many out as the availability target plans for; one more."""
     nodes_out: int = 0
     """Nodes of the pool's machines that are down."""
+    takes_over: str = ""
+    """Candidate and site of a pool lost whole, part of whose traffic this one gets: the nodes out
+    are that one's."""
     replicas: float
     """Active in the plan, less those of nodes that are down and not replaced by idle ones."""
     rps_per_replica: float
     verdict: Verdict
-    """exposed: breaks only with more nodes out than the availability target plans for."""
+    """exposed: breaks only with more nodes out than the availability target plans for; unverified:
+    the simulator does not know how the pool serves, which is no pass."""
     reason: str = ""
     """What breaks, and by how much."""
     decided_by: str = ""
     """Simulated load of the same candidate that is at least as hard (rate a replica no lower,
-    pool no larger) and kept, or no harder and broken; empty where this load was simulated."""
+    pool no larger) and kept, or no harder and broken; of a pool lost whole, those that get its
+    traffic; empty where this load was simulated."""
     replicas_simulated: int = 0
     """At most the plan's: a larger pool at the same rate a replica is never worse."""
     requests: int = 0
@@ -125,6 +130,8 @@ class ReplayedTrace(Record):
     """Of the stream as replayed, for this pool."""
     peak_rps: float
     """Its busiest five minutes."""
+    planned_rps: float | None = None
+    """What the plan counts on in such minutes; None in plans of older versions."""
     share_frac: float
     """Of the trace's requests that this pool gets."""
     requests: int
@@ -133,6 +140,8 @@ class ReplayedTrace(Record):
     """Simulated time."""
     verdict: Verdict
     reason: str = ""
+    advice: str = ""
+    """Where it breaks: how it differs from what was planned, and what would help."""
     ttft: Attained | None = None
     tpot: Attained | None = None
     utilization: float
@@ -181,7 +190,8 @@ class Verification(Record):
     scenario_sha256: str
     seed: int
     kept: bool
-    """Every promise holds with no more nodes out than the availability target plans for."""
+    """Every promise was tried and holds, with no more nodes out than the availability target plans
+    for."""
     pools: list[TestedPool]
     unserved: list[str] = Field(default_factory=list)
     """Traffic that no pool and no API serves; it breaks its class's promise."""
@@ -200,3 +210,8 @@ class Verification(Record):
         """Loads and traces whose promise breaks, and classes that are not served whole."""
         found = [row.verdict for row in self.pools] + [row.verdict for row in self.traces]
         return len(self.unserved) + found.count("broken")
+
+    @property
+    def unverified(self) -> int:
+        """Loads that could not be tried."""
+        return sum(row.verdict == "unverified" for row in self.pools)

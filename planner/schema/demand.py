@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -64,6 +65,42 @@ class Lengths(Frozen):
                 "give a histogram"
             )
         return self
+
+
+class LengthPairs(Frozen):
+    """Which prompts come with which answers, where lengths go together."""
+
+    parts: tuple[Positive, ...] = ()
+    """Sizes of the parts into which prompts are cut, shortest first, and answers too, as shares of
+    requests; equal parts where missing."""
+    shares: Annotated[tuple[NonNegative, ...], Field(max_length=1024)] = ()
+    """Share of requests whose prompt lies in a part (rows) and whose answer in a part (columns),
+    row by row, k x k numbers. None: lengths are independent."""
+
+    @model_validator(mode="after")
+    def _one_distribution(self) -> Self:
+        k, total = math.isqrt(len(self.shares)), sum(self.shares)
+        if k**2 != len(self.shares) or (self.parts and len(self.parts) != k):
+            needed = f"{len(self.parts)} parts need {len(self.parts) ** 2}" if self.parts else (
+                "a square table has 4, 9, 16, ..."
+            )  # fmt: skip
+            raise ValueError(f"{len(self.shares)} shares; {needed}")
+        if self.shares and total <= 0:
+            raise ValueError("shares need a positive sum")
+        sizes = self.parts or (1.0,) * k
+        for i, size in enumerate(sizes):
+            here = size / sum(sizes) * total
+            sums = sum(self.shares[i * k : (i + 1) * k]), sum(self.shares[i::k])
+            if max(abs(found - here) for found in sums) > PARTS_TOLERANCE * total:
+                raise ValueError(
+                    f"row {i + 1} holds {sums[0] / total:.4g} of requests, column {i + 1} "
+                    f"{sums[1] / total:.4g}; both need the part's {here / total:.4g}"
+                )
+        return self
+
+
+PARTS_TOLERANCE = 0.002
+"""Rounding of shares, as a share of all requests."""
 
 
 class Slo(Frozen):
@@ -147,6 +184,8 @@ class Online(Frozen):
     """Prompt tokens a request."""
     output_tokens: Lengths
     """Generated tokens a request."""
+    length_pairs: LengthPairs = LengthPairs()
+    """Which prompts come with which answers; by default any with any."""
     prefix_cache_hit_frac: Annotated[float, Field(ge=0, le=0.99)] = 0.0
     """Share of prompt tokens whose keys and values are found in the prefix cache."""
     response_cache_hit_frac: Annotated[float, Field(ge=0, le=0.99)] = 0.0
@@ -192,6 +231,8 @@ class Batch(Frozen):
     """Prompt tokens a request."""
     output_tokens: Lengths
     """Generated tokens a request."""
+    length_pairs: LengthPairs = LengthPairs()
+    """Which prompts come with which answers; by default any with any."""
     prefix_cache_hit_frac: Annotated[float, Field(ge=0, le=0.99)] = 0.0
     """Share of prompt tokens found in the prefix cache."""
     residency: tuple[str, ...] = ()

@@ -1,7 +1,8 @@
 """Loads: every pool, period and block of a plan as replicas and a rate each, hardest first.
 
 A load is no harder than another of the same candidate whose rate a replica is at least as high
-in a pool no larger: work-aware balancing of more replicas never waits longer.
+in a pool no larger: work-aware balancing of more replicas never waits longer. Where nodes that
+are out take a whole pool, the class's other pools get its traffic, each by what it is planned for.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class Load:
     """Replicas that one node takes with it."""
     idle_nodes: int = 0
     """Whole nodes that stand idle beside the pool."""
+    taken_from: str = ""
+    """Pool lost whole, part of whose traffic this one gets; the nodes out are that one's."""
 
     @property
     def whole(self) -> int:
@@ -69,7 +72,13 @@ class Load:
         """Where and when, for a reader."""
         nodes = f"{self.nodes_out} node{'s' if self.nodes_out != 1 else ''}"
         out = f", {nodes} {OUT[self.condition]}" if self.nodes_out else ""
-        return f"{self.site}, {self.period}, {self.block}{out}"
+        more = f", in place of {self.taken_from}" if self.taken_from else ""
+        return f"{self.site}, {self.period}, {self.block}{out}{more}"
+
+    @property
+    def pool(self) -> str:
+        """Which pool, whenever."""
+        return f"{self.candidate} at {self.site}"
 
     def no_harder_than(self, other: Load) -> bool:
         """Whether what keeps the other load's promise keeps this one's."""
@@ -96,18 +105,50 @@ class _Room:
 class _Place:
     """Machines of one accelerator on which a pool stands."""
 
+    where: tuple[str, str]
+    """Accelerator, site."""
     node: Node
     gpus: float
     """Accelerators of one replica, or unit, as they fill lots."""
     rooms: list[list[_Room]]
     """[period][block]"""
 
-    def lost(self, nodes_out: int, idle: float) -> int:
-        """Replicas that nodes out take, as far as idle accelerators do not cover them.
+    def lost(self, gpus_out: float, idle: float) -> int:
+        """Replicas that accelerators out take, as far as idle ones do not cover them.
 
         A unit loses all that it does when a part of it is lost.
         """
-        return max(math.ceil((nodes_out * self.node.gpus - idle) / self.gpus - SLACK), 0)
+        return max(math.ceil((gpus_out - idle) / self.gpus - SLACK), 0)
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """A pool at one time with all nodes up."""
+
+    load: Load
+    rate: float
+    """Of the whole pool."""
+    planned_each: float
+    """Rate of one replica that the plan counts on."""
+    simulated: bool
+    places: tuple[_Place, ...]
+    idle: tuple[float, ...]
+    """Accelerators that stand idle beside the pool, by place."""
+    planned_out: tuple[int, ...]
+    """Nodes that may be out while the availability target holds, by place."""
+
+    def left(self, gpus_out: Mapping[tuple[str, str], float]) -> float:
+        """Replicas left with accelerators out, by accelerator and site."""
+        lost = [
+            place.lost(gpus_out.get(place.where, 0.0), idle)
+            for place, idle in zip(self.places, self.idle, strict=True)
+        ]
+        return max(self.load.replicas - max(lost), 0.0)
+
+
+def simulated(row: CandidateRow) -> bool:
+    """Whether the simulator knows how this candidate batches."""
+    return row.mode != "static"
 
 
 def loads(plan: Plan, nodes: Mapping[tuple[str, str], Node], availability: float) -> list[Load]:
@@ -120,16 +161,33 @@ def loads(plan: Plan, nodes: Mapping[tuple[str, str], Node], availability: float
     nodes : by accelerator and site.
     availability : share of time for which the plan keeps spare nodes.
     """
-    rows = {row.id: row for row in plan.candidates}
+    times: dict[tuple[str, str, str], list[_Standing]] = {}
+    every = list(_standing(plan, nodes, availability))
+    for one in every:
+        load = one.load
+        times.setdefault((load.demand_class, load.period, load.block), []).append(one)
     found = []
+    for one in every:
+        load = one.load
+        found.append(load)
+        beside = [x for x in times[load.demand_class, load.period, load.block] if x is not one]
+        for condition, out in _conditions(one.planned_out):
+            found += _with_out(one, condition, out, beside)
+    return found
+
+
+def _standing(
+    plan: Plan, nodes: Mapping[tuple[str, str], Node], availability: float
+) -> Iterator[_Standing]:
+    rows = {row.id: row for row in plan.candidates}
     for pool in plan.pools:
         row = rows[pool.candidate]
         if row.rate_stated:
             continue
-        places = [_place(plan, rows, pool, nodes, name) for name in row.accelerators]
+        places = tuple(_place(plan, rows, pool, nodes, name) for name in row.accelerators)
         for t, b, rate in _rates(plan, pool, row):
             standing = [_replicas(pool.replicas[t][b], at.rooms[t][b]) for at in places]
-            replicas, idle = min(n for n, _ in standing), [left for _, left in standing]
+            replicas, idle = min(n for n, _ in standing), tuple(left for _, left in standing)
             load = Load(
                 pool.candidate, row.demand_class, pool.site, plan.periods[t].label,
                 plan.blocks[b].label, "normal", replicas,
@@ -140,12 +198,10 @@ def loads(plan: Plan, nodes: Mapping[tuple[str, str], Node], availability: float
                     for at, left in zip(places, idle, strict=True)
                 ),
             )  # fmt: skip
-            found.append(load)
-            planned = [_planned_out(at.rooms[t], at.node, availability) for at in places]
-            for condition, out in _conditions(planned):
-                lost = max(at.lost(n, left) for at, n, left in zip(places, out, idle, strict=True))
-                found.append(_with_out(load, rate, lost, condition, sum(out)))
-    return found
+            yield _Standing(
+                load, rate, row.rate_rps or row.stability_rps or 1.0, simulated(row), places,
+                idle, tuple(_planned_out(at.rooms[t], at.node, availability) for at in places),
+            )  # fmt: skip
 
 
 def hardest(some: Sequence[Load]) -> Load:
@@ -162,12 +218,12 @@ def _hardness(load: Load) -> tuple[float, int]:
     return load.rps_each, -min(load.whole, POOL_MAX)
 
 
-def _conditions(planned: list[int]) -> Iterator[tuple[Condition, list[int]]]:
+def _conditions(planned: tuple[int, ...]) -> Iterator[tuple[Condition, tuple[int, ...]]]:
     """Conditions beside the normal one, with the nodes out of each accelerator."""
     if any(planned):
         yield "spares_out", planned
     for k in range(len(planned)):
-        yield "one_more_out", [n + (k == i) for i, n in enumerate(planned)]
+        yield "one_more_out", tuple(n + (k == i) for i, n in enumerate(planned))
 
 
 def _planned_out(rooms: Sequence[_Room], node: Node, availability: float) -> int:
@@ -192,16 +248,46 @@ def _rates(plan: Plan, pool: PoolRow, row: CandidateRow) -> Iterator[tuple[int, 
                 yield t, b, rate
 
 
-def _with_out(load: Load, rate: float, lost: int, condition: Condition, nodes_out: int) -> Load:
-    """The same traffic on the replicas that are left."""
-    left = load.replicas - lost
-    return replace(
-        load,
+def _with_out(
+    one: _Standing, condition: Condition, out: tuple[int, ...], beside: Sequence[_Standing]
+) -> list[Load]:
+    """The same traffic on the replicas that are left; where none is, on the class's other pools."""
+    places = zip(one.places, out, strict=True)
+    gpus_out = {place.where: float(n * place.node.gpus) for place, n in places}
+    left = one.left(gpus_out)
+    lost = left < one.load.replicas
+    load = replace(
+        one.load,
         condition=condition,
-        nodes_out=nodes_out,
-        replicas=max(left, 0.0),
-        rps_each=load.rps_each if not lost else rate / left if left >= 1 else math.inf,
+        nodes_out=sum(out),
+        replicas=left,
+        rps_each=one.load.rps_each if not lost else one.rate / left if left >= 1 else math.inf,
     )
+    return [load, *_taken_over(one, load, gpus_out, beside)] if load.down else [load]
+
+
+def _taken_over(
+    one: _Standing,
+    lost: Load,
+    gpus_out: Mapping[tuple[str, str], float],
+    beside: Sequence[_Standing],
+) -> Iterator[Load]:
+    """What other pools carry in place of one that is lost whole; none where none can be tried.
+
+    Pools on the same machines lose what the nodes out hold beyond the lost pool.
+    """
+    more_out = {
+        place.where: gpus_out[place.where] - one.load.replicas * place.gpus for place in one.places
+    }
+    able = [(x, x.left(more_out)) for x in beside if x.simulated]
+    able = [(x, left) for x, left in able if left >= 1]
+    total = sum(left * x.planned_each for x, left in able)
+    for other, left in able:
+        rate = other.rate + one.rate * left * other.planned_each / total
+        yield replace(
+            other.load, condition=lost.condition, nodes_out=lost.nodes_out, replicas=left,
+            rps_each=rate / left, taken_from=lost.pool,
+        )  # fmt: skip
 
 
 def _lot_gpus(plan: Plan, accelerator: str, site: str) -> int:
@@ -228,7 +314,8 @@ def _place(
         [_room(mine, pools, gpus, (t, b)) for b in range(len(plan.blocks))]
         for t in range(len(plan.periods))
     ]
-    return _Place(nodes[accelerator, pool.site], gpus[pool.candidate], rooms)
+    where = (accelerator, pool.site)
+    return _Place(where, nodes[where], gpus[pool.candidate], rooms)
 
 
 def _packed(row: CandidateRow, accelerator: str, lot_gpus: int) -> float:

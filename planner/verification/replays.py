@@ -1,10 +1,10 @@
-"""A trace of requests against the plan's pools: as it was recorded, or at the planned rate."""
+"""A trace of requests against the plan's pools: what it attains, and which rate it would keep."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,23 +15,23 @@ from planner.files.traces import Trace
 from planner.result import Plan, ReplayedTrace
 from planner.schema.demand import Online
 from planner.schema.scenario import Scenario
-from planner.simulate.arrivals import Piece
 from planner.simulate.pool import Pool, Run
 from planner.simulate.timeline import timeline
 from planner.verification.loads import SLACK, Load, hardest
+from planner.verification.streams import RateOf, Stream, stream_of
+from planner.verification.subjects import Grounds
 from planner.verification.trials import attained, broken
 
 Array = NDArray[np.float64]
-RateOf = Literal["plan", "trace"]
 STRETCH_FRAC = 0.05
 """Of the trace's time; the first stretch only warms the pool, the spread of the others gives the
 confidence interval."""
-WINDOW_S = 300.0
-"""Plans are sized for five-minute rates."""
-PEAK_QUANTILE = 0.99
-SCALE_ROUNDS, SCALE_RTOL = 30, 1e-3
 LEAST_REQUESTS = 200
 """Fewer say nothing of a percentile."""
+MUCH = 1.02
+"""From this ratio to what was planned something is named as a reason."""
+SLOWEST, HELD_RTOL = 0.1, 0.01
+"""Of the search for the rate that a trace keeps: share of the rate at which it breaks."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +45,25 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class _Scaled:
-    times_s: Array
-    note: str
+class _Job:
+    """A trace against one pool."""
+
+    load: Load
+    subject: Subject
+    demand: Online
+    stream: Stream
+    share: float
+    """Of the class's traffic that the pool serves."""
+
+    @property
+    def planned_rps(self) -> float:
+        """Of the pool."""
+        return self.load.rps_each * self.load.replicas
 
 
 def replayed(
     ask: Ask,
-    plan: Plan,
-    scenario: Scenario,
-    loads: Sequence[Load],
-    known: Mapping[str, Subject],
+    on: Grounds,
     *,
     seed: int,
     tell: Callable[[str], None] = lambda step: None,
@@ -66,19 +74,60 @@ def replayed(
     ------
     ScenarioError : no such class, no times in the trace, too few requests.
     """
-    name = _class_of(ask, scenario)
-    mine = [x for x in loads if x.demand_class == name and x.condition == "normal" and not x.down]
+    found = []
+    for job in _jobs(ask, on, seed):
+        tell(f"replay {ask.trace.name} against {job.load.name}")
+        found.append(_row(ask, job))
+    return found
+
+
+def held_fracs(
+    ask: Ask,
+    on: Grounds,
+    *,
+    seed: int,
+) -> list[tuple[Load, float]]:
+    """Pools that the trace breaks, with the share of its rate at which it would not.
+
+    Where it breaks because it asks for more than was planned there is no entry: that is the
+    demand's to correct. A share of 0 where no tenth of the rate is kept either.
+    """
+    return [
+        (job.load, _held_frac(job))
+        for job in _jobs(ask, on, seed)
+        if _reason(job, job.stream) and job.stream.peak_rps <= MUCH * job.planned_rps
+    ]
+
+
+def beyond_plan(row: ReplayedTrace) -> bool:
+    """Whether a trace asks a pool for more than was planned."""
+    return row.planned_rps is not None and row.peak_rps > MUCH * row.planned_rps
+
+
+def _jobs(
+    ask: Ask,
+    on: Grounds,
+    seed: int,
+) -> Iterator[_Job]:
+    name = _class_of(ask, on.scenario)
+    mine = [x for x in on.able if x.demand_class == name and x.condition == "normal" and not x.down]
     if not mine:
         raise ScenarioError(ask.trace.name, [f"no simulated pool of the plan serves {name}"])
     groups: dict[tuple[str, str], list[Load]] = {}
     for load in mine:
         groups.setdefault((load.candidate, load.site), []).append(load)
-    found = []
+    models = {row.id: row.model for row in on.plan.candidates}
     for number, some in enumerate(groups.values()):
         load = hardest(some)
-        tell(f"replay {ask.trace.name} against {load.name}")
-        found.append(_one(ask, plan, load, known[load.candidate], seed + number))
-    return found
+        context = on.catalog.models[models[load.candidate]].max_context
+        subject, share = on.known[load.candidate], _share(on.plan, load)
+        assert isinstance(subject.demand, Online)
+        stream = stream_of(
+            ask.trace, demand=subject.demand, rate=ask.rate, share=share,
+            planned_rps=load.rps_each * load.replicas, replicas=load.whole,
+            context_tokens=context, seed=seed + number,
+        )  # fmt: skip
+        yield _Job(load, subject, subject.demand, stream, share)
 
 
 def _class_of(ask: Ask, scenario: Scenario) -> str:
@@ -98,49 +147,6 @@ def _class_of(ask: Ask, scenario: Scenario) -> str:
     return wanted
 
 
-def _one(ask: Ask, plan: Plan, load: Load, subject: Subject, seed: int) -> ReplayedTrace:
-    demand, trace = subject.demand, ask.trace
-    assert isinstance(demand, Online)
-    assert trace.time_s is not None
-    share = _share(plan, load)
-    draw = np.random.default_rng(seed)
-    taken = np.flatnonzero(draw.random(len(trace.time_s)) < share)
-    planned_rps = load.rps_each * load.replicas
-    scaled = _scaled(trace.time_s[taken], ask.rate, planned_rps)
-    piece = _piece(trace, taken, scaled.times_s, demand=demand, replicas=load.whole, draw=draw)
-    run = _run(piece, pool_of(subject, load.whole))
-    figures = attained(run, demand.slo, subject.request_s)
-    reason, arrived = broken(*figures), float(run.arrived.sum())
-    hits = "hits as recorded" if trace.hit_tokens is not None else (
-        f"{demand.prefix_cache_hit_frac:.0%} of each prompt found in the prefix cache, as planned"
-    )  # fmt: skip
-    return ReplayedTrace(
-        trace=trace.name,
-        candidate=load.candidate,
-        demand_class=load.demand_class,
-        site=load.site,
-        period=load.period,
-        block=load.block,
-        replicas=load.whole,
-        rate=ask.rate,
-        rate_note=f"{scaled.note}; {hits}",
-        mean_rps=_mean_rps(scaled.times_s),
-        peak_rps=_peak_rps(scaled.times_s, 1.0),
-        share_frac=share,
-        requests=int(run.ttft.sum()),
-        seconds=float(scaled.times_s[-1]),
-        verdict="broken" if reason else "kept",
-        reason=reason,
-        ttft=figures[0],
-        tpot=figures[1],
-        utilization=float(run.utilization.mean()),
-        kv_mean_frac=float(run.kv_frac.mean()),
-        kv_max_frac=float(run.kv_frac_max.max()),
-        preempted_frac=float(run.preempted.sum()) / arrived,
-        refused_frac=float(run.refused.sum()) / arrived,
-    )
-
-
 def _share(plan: Plan, load: Load) -> float:
     """Of the class's traffic that the pool serves in the load's period and block."""
     t = next(i for i, period in enumerate(plan.periods) if period.label == load.period)
@@ -151,69 +157,102 @@ def _share(plan: Plan, load: Load) -> float:
     return min(pool.served_frac[t][b], 1.0)
 
 
-def _scaled(times_s: Array, rate: RateOf, planned_rps: float) -> _Scaled:
-    """Times from 0, stretched so that the trace's busy five minutes have the planned rate."""
-    start = times_s - times_s[0]
-    if rate == "trace" or start[-1] <= 0:
-        return _Scaled(start, "rate as recorded")
-    factor = planned_rps / _mean_rps(start)
-    what = "mean rate"
-    for _ in range(SCALE_ROUNDS):
-        if start[-1] / factor < 2 * WINDOW_S:
-            factor, what = planned_rps / _mean_rps(start), "mean rate"
-            break
-        what = f"p{PEAK_QUANTILE * 100:g} of five-minute rates"
-        wrong = planned_rps / _peak_rps(start, factor)
-        factor *= wrong
-        if abs(wrong - 1) < SCALE_RTOL:
-            break
-    note = f"time runs {factor:.3g} times as fast: its {what} is the planned {planned_rps:.4g}/s"
-    return _Scaled(start / factor, note)
+def _row(ask: Ask, job: _Job) -> ReplayedTrace:
+    load, stream = job.load, job.stream
+    run = _run(stream, pool_of(job.subject, load.whole))
+    figures = attained(run, job.demand.slo, job.subject.request_s)
+    reason, arrived = broken(*figures), float(run.arrived.sum())
+    hits = "hits as recorded" if ask.trace.hit_tokens is not None else (
+        f"{job.demand.prefix_cache_hit_frac:.0%} of each prompt found in the prefix cache, as "
+        "planned"
+    )  # fmt: skip
+    return ReplayedTrace(
+        trace=ask.trace.name,
+        candidate=load.candidate,
+        demand_class=load.demand_class,
+        site=load.site,
+        period=load.period,
+        block=load.block,
+        replicas=load.whole,
+        rate=ask.rate,
+        rate_note=f"{stream.note}; {hits}",
+        mean_rps=stream.mean_rps,
+        peak_rps=stream.peak_rps,
+        planned_rps=job.planned_rps,
+        share_frac=job.share,
+        requests=int(run.ttft.sum()),
+        seconds=float(stream.piece.times_s[-1]),
+        verdict="broken" if reason else "kept",
+        reason=reason,
+        advice="; ".join(_advice(job)) if reason else "",
+        ttft=figures[0],
+        tpot=figures[1],
+        utilization=float(run.utilization.mean()),
+        kv_mean_frac=float(run.kv_frac.mean()),
+        kv_max_frac=float(run.kv_frac_max.max()),
+        preempted_frac=float(run.preempted.sum()) / arrived,
+        refused_frac=float(run.refused.sum()) / arrived,
+    )
 
 
-def _mean_rps(times_s: Array) -> float:
-    return len(times_s) / max(float(times_s[-1] - times_s[0]), 1e-9)
+def _advice(job: _Job) -> Iterator[str]:
+    """How the trace differs from what was planned, and what would help."""
+    stream, name = job.stream, job.load.demand_class
+    over = stream.peak_rps / job.planned_rps
+    if over > MUCH:
+        yield (
+            f"its busiest five minutes have {over:.2f} times the planned {job.planned_rps:.4g}/s: "
+            f"raise the traffic of {name}, or fit it to this trace (planner workload fit)"
+        )
+    planned = job.subject.requests
+    for what, own, asked in (
+        ("prompts", stream.piece.prompts, planned.prompts),
+        ("answers", stream.piece.answers, planned.answers),
+    ):
+        longer = float(own.mean() / asked.mean())
+        if longer > MUCH:
+            yield f"its {what} are {longer:.2f} times as long as planned"
+    if stream.refused_s.size:
+        yield "requests beyond the context are refused: a model with a longer one would serve them"
+    if over <= MUCH:
+        yield "--repair plans at the rate that it keeps"
 
 
-def _peak_rps(times_s: Array, factor: float) -> float:
-    """Rate that 99 % of five-minute windows stay below, with time run so much faster."""
-    windows = np.floor(times_s / factor / WINDOW_S).astype(np.int64)
-    whole = int(windows[-1])  # the last window is cut off by the end
-    if whole < 1:
-        return _mean_rps(times_s / factor)
-    counts = np.bincount(windows[windows < whole], minlength=whole)
-    return float(np.quantile(counts, PEAK_QUANTILE)) / WINDOW_S
+def _reason(job: _Job, stream: Stream) -> str:
+    run = _run(stream, pool_of(job.subject, job.load.whole))
+    return broken(*attained(run, job.demand.slo, job.subject.request_s))
 
 
-def _run(piece: Piece, pool: Pool) -> Run:
+def _held_frac(job: _Job) -> float:
+    """Largest share of the rate at which the pool keeps its promise; by bisection."""
+    low, high = SLOWEST, 1.0
+    if _reason(job, job.stream.slower(1 / low)):
+        return 0.0
+    while high / low > 1 + HELD_RTOL:
+        middle = math.sqrt(low * high)
+        if _reason(job, job.stream.slower(1 / middle)):
+            high = middle
+        else:
+            low = middle
+    return low
+
+
+def _run(stream: Stream, pool: Pool) -> Run:
     """The run, its counts by stretch of the trace."""
-    window_s = STRETCH_FRAC * float(piece.times_s[-1])
-    line = timeline(pool, piece, window_s=window_s, counted_from_s=window_s)
+    window_s = STRETCH_FRAC * float(stream.piece.times_s[-1])
+    line = timeline(pool, stream.piece, window_s=window_s, counted_from_s=window_s)
     counted = line.starts_s >= window_s * (1 - SLACK)
-    return replace(line.run, ttft=line.ttft[counted], tpot=line.tpot[counted])
+    run = replace(line.run, ttft=line.ttft[counted], tpot=line.tpot[counted])
+    return _with_refused(run, stream.refused_s, line.starts_s[counted])
 
 
-def _piece(
-    trace: Trace,
-    taken: NDArray[np.intp],
-    times_s: Array,
-    *,
-    demand: Online,
-    replicas: int,
-    draw: np.random.Generator,
-) -> Piece:
-    """The taken requests at the times given."""
-    prompts = trace.input_tokens[taken].astype(np.int64)
-    if trace.hit_tokens is None:
-        hits = (prompts * demand.prefix_cache_hit_frac).astype(np.int64)
-    else:
-        hits = trace.hit_tokens[taken].astype(np.int64)
-    return Piece(
-        offset=0,
-        times_s=times_s,
-        prompts=prompts,
-        answers=trace.output_tokens[taken].astype(np.int64),
-        hits=hits,
-        draws=draw.random(len(taken)),
-        homes=draw.integers(replicas, size=len(taken)),
+def _with_refused(run: Run, refused_s: Array, starts_s: Array) -> Run:
+    """Requests beyond the context count as arrived, refused and late."""
+    if not refused_s.size:
+        return run
+    late = refused_s[refused_s >= starts_s[0]]
+    ttft = run.ttft.copy()
+    np.add.at(ttft, (np.searchsorted(starts_s, late, side="right") - 1, -1), 1)
+    return replace(
+        run, ttft=ttft, refused=run.refused + refused_s.size, arrived=run.arrived + refused_s.size
     )

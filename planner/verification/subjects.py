@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from pydantic import ValidationError
@@ -17,12 +18,42 @@ from planner.errors import ScenarioError
 from planner.result import ClassTraffic, Plan
 from planner.schema.catalog import Catalog
 from planner.schema.scenario import Scenario
-from planner.verification.loads import Node
+from planner.verification.loads import Load, Node, loads, simulated
 
 SAME_REL = 1e-6
 """A rate that differs by more was computed from other figures."""
 SHARE = 1e-6
 """Share of a class's traffic that may be missing: the solver's tolerance."""
+
+
+@dataclass(frozen=True)
+class Grounds:
+    """A plan with what it is tried on."""
+
+    plan: Plan
+    scenario: Scenario
+    catalog: Catalog
+    known: Mapping[str, Subject]
+    """Candidates that can be simulated, by name."""
+    loads: Sequence[Load]
+
+    @property
+    def able(self) -> list[Load]:
+        """Loads that can be simulated."""
+        return [load for load in self.loads if load.candidate in self.known]
+
+
+def grounds(plan: Plan, catalog: Catalog) -> Grounds:
+    """What a plan is tried on.
+
+    Raises
+    ------
+    ScenarioError : the plan was written for another version, or with other figures.
+    """
+    scenario = question_of(plan)
+    known = subjects(plan, scenario, catalog)
+    every = loads(plan, nodes(scenario, catalog), scenario.limits.availability_target)
+    return Grounds(plan, scenario, catalog, known, every)
 
 
 def question_of(plan: Plan) -> Scenario:
@@ -43,7 +74,9 @@ def question_of(plan: Plan) -> Scenario:
 
 
 def subjects(plan: Plan, scenario: Scenario, catalog: Catalog) -> dict[str, Subject]:
-    """Used candidates with the numbers that the plan was made from; none on measured rates.
+    """Used candidates with the numbers that the plan was made from.
+
+    Those on measured rates and those that collect static batches have none to simulate.
 
     Raises
     ------
@@ -52,10 +85,14 @@ def subjects(plan: Plan, scenario: Scenario, catalog: Catalog) -> dict[str, Subj
     load = traffic(scenario, catalog)
     table = evaluate(scenario, catalog, load)
     place = {name: i for i, name in enumerate(table.names)}
-    measured = {row.id for row in plan.candidates if row.rate_stated}
-    used = {pool.candidate for pool in plan.pools} - measured
+    rows = {row.id: row for row in plan.candidates}
+    used = {name for pool in plan.pools if not rows[name := pool.candidate].rate_stated}
     _same_figures(plan, table, place, used)
-    return {name: subject_of(scenario, catalog, table, place[name]) for name in sorted(used)}
+    return {
+        name: subject_of(scenario, catalog, table, place[name])
+        for name in sorted(used)
+        if simulated(rows[name])
+    }
 
 
 def _same_figures(plan: Plan, table: Table, place: dict[str, int], used: set[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from planner.candidates.subject import Subject
@@ -12,10 +12,11 @@ from planner.result import Incident, Plan, TestedPool, Verification
 from planner.result.verification import Verdict
 from planner.schema.catalog import Catalog
 from planner.simulate.pool import Run
-from planner.verification.incidents import Case, cases, simulated
-from planner.verification.loads import OUT, Load, hardest, loads, middle
+from planner.verification.incidents import Case, cases
+from planner.verification.incidents import simulated as bad_hour
+from planner.verification.loads import OUT, Load, hardest, middle, simulated
 from planner.verification.replays import Ask, replayed
-from planner.verification.subjects import nodes, question_of, subjects, unserved
+from planner.verification.subjects import grounds, unserved
 from planner.verification.trials import WORKERS, Trial, trial
 
 Progress = Callable[[str, float, "float | None"], None]
@@ -52,26 +53,21 @@ def verify(
         if progress is not None:
             progress(step, time.perf_counter() - started, None)
 
-    rows, scenario = catalog or load_catalog(), question_of(plan)
-    known = subjects(plan, scenario, rows)
-    every = loads(plan, nodes(scenario, rows), scenario.limits.availability_target)
-    traces = [
-        row
-        for ask in replay
-        for row in replayed(ask, plan, scenario, every, known, seed=seed, tell=tell)
-    ]
-    trials = tried(every, known, seed=seed, tell=tell)
-    bad = cases(plan, every, scenario, rows, taken_per_node_day=taken_per_node_day, seed=seed)
-    incidents = _simulated(bad, known, seed=seed, tell=tell)
-    found = [_verdict(load, trials, known[load.candidate]) for load in every]
+    on = grounds(plan, catalog or load_catalog())
+    traces = [row for ask in replay for row in replayed(ask, on, seed=seed, tell=tell)]
+    trials = tried(_asked(on.able), on.known, seed=seed, tell=tell)
+    bad = cases(
+        plan, on.able, on.scenario, on.catalog, taken_per_node_day=taken_per_node_day, seed=seed
+    )
+    incidents = _simulated(bad, on.known, seed=seed, tell=tell)
+    found = _verdicts(on.loads, trials, on.known)
     short = unserved(plan)
+    verdicts = {row.verdict for row in found} | {row.verdict for row in traces}
     return Verification(
-        scenario=scenario.name,
+        scenario=on.scenario.name,
         scenario_sha256=plan.scenario_sha256,
         seed=seed,
-        kept=not short
-        and all(row.verdict != "broken" for row in found)
-        and all(row.verdict != "broken" for row in traces),
+        kept=not (short or {"broken", "unverified"} & verdicts),
         pools=found,
         unserved=short,
         incidents=incidents,
@@ -82,9 +78,29 @@ def verify(
     )
 
 
+def _asked(every: Sequence[Load]) -> list[Load]:
+    """Loads with a trial of their own: all but those of lost pools that others stand in for."""
+    stood_in = set(_stand_ins(every))
+    return [load for load in every if not (load.down and _key(load, load.pool) in stood_in)]
+
+
+def _key(load: Load, pool: str) -> tuple[str, ...]:
+    """A pool with nodes out, at a time."""
+    return pool, load.demand_class, load.period, load.block, load.condition
+
+
+def _stand_ins(every: Sequence[Load]) -> dict[tuple[str, ...], list[Load]]:
+    """By pool lost whole: what others carry in its place."""
+    found: dict[tuple[str, ...], list[Load]] = {}
+    for load in every:
+        if load.taken_from:
+            found.setdefault(_key(load, load.taken_from), []).append(load)
+    return found
+
+
 def tried(
     every: Sequence[Load],
-    subjects: dict[str, Subject],
+    subjects: Mapping[str, Subject],
     *,
     seed: int,
     tell: Callable[[str], None] = lambda step: None,
@@ -113,12 +129,12 @@ def _next(left: Sequence[Load], done: Sequence[Trial]) -> Load:
 
 
 def _simulated(
-    bad: Sequence[Case], known: dict[str, Subject], *, seed: int, tell: Callable[[str], None]
+    bad: Sequence[Case], known: Mapping[str, Subject], *, seed: int, tell: Callable[[str], None]
 ) -> list[Incident]:
     """Bad hours side by side, in the order asked."""
 
     def one(case: Case) -> Incident:
-        return simulated(case, known[case.load.candidate], seed=seed)
+        return bad_hour(case, known[case.load.candidate], seed=seed)
 
     if bad:
         tell(f"simulate {len(bad)} hours with failures")
@@ -133,18 +149,48 @@ def _decides(done: Trial, load: Load) -> bool:
     return done.load.no_harder_than(load) if done.reason else load.no_harder_than(done.load)
 
 
-def _verdict(load: Load, trials: list[Trial], subject: Subject) -> TestedPool:
+def _verdicts(
+    every: Sequence[Load], trials: Sequence[Trial], known: Mapping[str, Subject]
+) -> list[TestedPool]:
+    """One for each load, in the order asked."""
+    stand_ins, rows = _stand_ins(every), dict[Load, TestedPool]()
+    # A lost pool's verdict is that of what stands in for it: those come first.
+    for load in sorted(every, key=lambda load: load.down):
+        others = stand_ins.get(_key(load, load.pool), []) if load.down else []
+        if load.candidate not in known:
+            rows[load] = _plain(load, "unverified", "static batches are not simulated")
+        elif others:
+            rows[load] = _stood_in(load, [rows[other] for other in others])
+        else:
+            rows[load] = _verdict(load, trials, known[load.candidate])
+    return [rows[load] for load in every]
+
+
+def _stood_in(load: Load, others: Sequence[TestedPool]) -> TestedPool:
+    """Of a pool lost whole: the worst verdict of those that carry its traffic."""
+    worst = next((row for row in others if row.verdict != "kept"), others[0])
+    names = " and ".join(f"{row.candidate} at {row.site}" for row in others)
+    return _plain(load, worst.verdict, worst.reason).model_copy(
+        update={"decided_by": f"its traffic goes to {names}"}
+    )
+
+
+def _verdict(load: Load, trials: Sequence[Trial], subject: Subject) -> TestedPool:
     """By the load's own trial, or another that decides it."""
     own = [done for done in trials if done.load == load]
-    if own:
-        return _row(load, own[0], subject, simulated=True)
-    other = next(done for done in trials if _decides(done, load))
-    return _row(load, other, subject, simulated=False)
-
-
-def _row(load: Load, done: Trial, subject: Subject, *, simulated: bool) -> TestedPool:
+    done = own[0] if own else next(done for done in trials if _decides(done, load))
     broken: Verdict = "exposed" if load.condition == "one_more_out" else "broken"
-    row = TestedPool(
+    row = _plain(load, broken if done.reason else "kept", done.reason).model_copy(
+        update={
+            "decided_by": "" if own else done.load.name,
+            "utilization": load.rps_each / subject.stability_rps,
+        }
+    )
+    return row if done.run is None or not own else _measured(row, done, done.run)
+
+
+def _plain(load: Load, verdict: Verdict, reason: str) -> TestedPool:
+    return TestedPool(
         candidate=load.candidate,
         demand_class=load.demand_class,
         site=load.site,
@@ -152,14 +198,12 @@ def _row(load: Load, done: Trial, subject: Subject, *, simulated: bool) -> Teste
         block=load.block,
         condition=load.condition,
         nodes_out=load.nodes_out,
+        takes_over=load.taken_from,
         replicas=load.replicas,
         rps_per_replica=load.rps_each,
-        verdict=broken if done.reason else "kept",
-        reason=done.reason,
-        decided_by="" if simulated else done.load.name,
-        utilization=load.rps_each / subject.stability_rps,
+        verdict=verdict,
+        reason=reason,
     )
-    return row if done.run is None or not simulated else _measured(row, done, done.run)
 
 
 def _measured(row: TestedPool, done: Trial, run: Run) -> TestedPool:
@@ -185,9 +229,12 @@ def _notes(plan: Plan) -> list[str]:
         "Replicas take their steps as the performance model says: simulation tries the queueing, "
         "not the step times.",
     ]
-    measured = {row.id for row in plan.candidates if row.rate_stated}
-    for name in sorted({pool.candidate for pool in plan.pools} & measured):
-        found.append(f"Not simulated, its rate is a measurement: {name}.")
+    used = {pool.candidate for pool in plan.pools}
+    for row in sorted((row for row in plan.candidates if row.id in used), key=lambda row: row.id):
+        if row.rate_stated:
+            found.append(f"Not simulated, its rate is a measurement: {row.id}.")
+        elif not simulated(row):
+            found.append(f"Not verified, static batches are not simulated: {row.id}.")
     if plan.apis:
         found.append("Traffic sent to APIs is not simulated: its latency is the provider's.")
     return found

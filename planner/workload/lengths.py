@@ -4,7 +4,8 @@ A marginal distribution is cut into strata of equal probability and each stratum
 by its own mean, so that no tail is lost: the mean of the samples is the stated mean. Input and
 output are then paired by bit reversal with a digital shift (a shifted Hammersley set [1]_): the
 plane is filled evenly, and unlike the plain set the longest prompts do not meet the longest
-answers, so that heavy tails stay uncorrelated too.
+answers, so that heavy tails stay uncorrelated too. Where shares of pairs are stated, the same set
+is bent to them; the lengths of either side stay as they are.
 
 .. [1] H. Niederreiter, Random Number Generation and Quasi-Monte Carlo Methods, SIAM, 1992,
        doi:10.1137/1.9781611970081, chapter 3.
@@ -16,7 +17,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
@@ -101,11 +102,12 @@ def histogram_strata(
     return np.asarray(samples * np.diff(np.interp(cuts, requests, tokens)), float)
 
 
-def whole_tokens(lengths: Array, *, max_context: int) -> Array:
+def whole_tokens(lengths: Array, *, max_context: ArrayLike) -> Array:
     """Whole lengths in [1, max_context] with the mean of `lengths`, same order and shape.
 
-    Where clipping moves the mean, one factor on all lengths restores it; fractions are carried
-    from one sample to the next, so that rounding moves the sum by half a token at most.
+    `max_context` is whole, one for all lengths or one for each. Where clipping moves the mean, one
+    factor on all lengths restores it; fractions are carried from one sample to the next, so that
+    rounding moves the sum by half a token at most.
 
     Raises
     ------
@@ -116,14 +118,14 @@ def whole_tokens(lengths: Array, *, max_context: int) -> Array:
     >>> whole_tokens(np.array([0.5, 1.5, 4.0]), max_context=3).tolist()  # mean 2 is kept
     [1.0, 2.0, 3.0]
     """
-    mean = float(lengths.mean())
-    if not 1 <= mean <= max_context:
-        raise ValueError(f"mean length {mean:g} lies outside 1 to {max_context} tokens")
-    clipped = np.clip(lengths * _factor(lengths, mean, max_context), 1, max_context)
+    most, mean = np.asarray(max_context, float), float(lengths.mean())
+    if not 1 <= mean <= most.mean():
+        raise ValueError(f"mean length {mean:g} lies outside 1 to {most.mean():g} tokens")
+    clipped = np.clip(lengths * _factor(lengths, mean, most), 1, most)
     return np.diff(np.floor(np.cumsum(clipped) + 0.5), prepend=0.0)
 
 
-def _factor(lengths: Array, mean: float, max_context: int) -> float:
+def _factor(lengths: Array, mean: float, max_context: Array) -> float:
     def excess(log_factor: float) -> float:
         return float(np.clip(lengths * math.exp(log_factor), 1, max_context).mean()) - mean
 
@@ -131,7 +133,7 @@ def _factor(lengths: Array, mean: float, max_context: int) -> float:
         return 1.0
     # At the ends every length is 1, or every length is max_context: the root lies between.
     low = -math.log(float(lengths.max()))
-    high = math.log(max_context / float(lengths[lengths > 0].min()))
+    high = math.log(float(max_context.max()) / float(lengths[lengths > 0].min()))
     return math.exp(float(brentq(excess, low, high, xtol=1e-12)))
 
 
@@ -175,25 +177,66 @@ def token_lengths(
     return np.sort(whole_tokens(strata, max_context=max_context))
 
 
-def joint_samples(*, inputs: Array, outputs: Array) -> tuple[Array, Array]:
-    """Pair ascending input and output lengths so that they are uncorrelated, both (samples,).
+def joint_samples(
+    *,
+    inputs: Array,
+    outputs: Array,
+    pair_shares: Sequence[float] = (),
+    parts: Sequence[float] = (),
+) -> tuple[Array, Array]:
+    """Pair ascending input and output lengths, both (samples,): uncorrelated, or as stated.
 
     Inputs stay ascending: a simulation draws from the pairs, it does not walk through them.
 
+    Parameters
+    ----------
+    pair_shares : of requests, (k * k,): prompts by part, shortest first, and for each of them
+        answers by part; none pairs them as independent.
+    parts : (k,) sizes of the parts; equal ones where missing.
+
     Raises
     ------
-    ValueError : lengths of unequal number, or a number that is no power of two.
+    ValueError : lengths of unequal number, a number that is no power of two, or shares that make
+        no square of the parts.
 
     Examples
     --------
     >>> joint_samples(inputs=np.arange(4.0), outputs=np.arange(4.0))[1].tolist()
     [2.0, 0.0, 3.0, 1.0]
+
+    The shorter half of the prompts has the longer half of the answers:
+
+    >>> joint_samples(
+    ...     inputs=np.arange(4.0), outputs=np.arange(4.0), pair_shares=[0, 0.5, 0.5, 0]
+    ... )[1].tolist()
+    [3.0, 2.0, 1.0, 0.0]
     """
     count = len(inputs)
     if count != len(outputs):
         raise ValueError(f"{count} inputs, {len(outputs)} outputs")
     shift = 2 * count // 3  # binary 1010...: every other digit flipped
-    return inputs, outputs[bit_reversal(count) ^ shift]
+    ranks = bit_reversal(count) ^ shift
+    if len(pair_shares):
+        sizes = parts or [1.0] * math.isqrt(len(pair_shares))
+        if len(sizes) ** 2 != len(pair_shares):
+            raise ValueError(f"{len(pair_shares)} shares of pairs, {len(sizes)} parts")
+        table = np.reshape(np.asarray(pair_shares, float), (len(sizes), len(sizes)))
+        ranks = np.argsort(np.argsort(_bent((ranks + 0.5) / count, table, sizes)))
+    return inputs, outputs[ranks]
+
+
+def _bent(even: Array, table: Array, sizes: Sequence[float]) -> Array:
+    """Places of answers among all, given evenly spread ones and the shares of each prompt's part.
+
+    By inversion of the conditional distribution, which is linear within a part.
+    """
+    edges = np.concatenate([[0.0], np.cumsum(sizes)]) / np.sum(sizes)
+    row = np.searchsorted(edges, (np.arange(len(even)) + 0.5) / len(even)) - 1
+    found = np.empty_like(even)
+    for i in range(len(sizes)):
+        reached = np.concatenate([[0.0], np.cumsum(table[i])])
+        found[row == i] = np.interp(even[row == i], reached / reached[-1], edges)
+    return found
 
 
 def bit_reversal(count: int) -> NDArray[np.int64]:

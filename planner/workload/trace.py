@@ -7,7 +7,9 @@ once and then cost what a few thousand distinct lengths cost.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,6 +32,10 @@ TAIL_CUTS = (0.925, *P95_CELL, 0.97, 0.98, 0.987, 0.992, 0.996, 0.998, 1.0)
 """Edges of the bins above `BODY_FRAC`; 14 equal ones lie below it."""
 P95_MISS_MAX = 0.01
 """Where the bin around p95 misses it by more, the bin holds p95 alone."""
+PARTS = (0.02, 0.03, 0.05, 0.1, 0.15, 0.15, 0.15, 0.15, 0.1, 0.05, 0.03, 0.02)
+"""Parts of prompts, and of answers, in the table of their pairs, narrow where lengths are extreme:
+of five public traces, cached tokens read in decode come within 4.1 %, as with 32 equal parts; 8
+equal parts miss by up to 21 %, a correlation alone (Gaussian copula) by up to 27 %."""
 PAIRS_MAX = 1_000_000
 """Requests from which ranks and sums of input and output are taken, evenly spread."""
 
@@ -263,6 +269,40 @@ def dependence(inputs: ArrayLike, outputs: ArrayLike) -> Dependence:
         total_p95=float(np.quantile(some + others, 0.95)),
         total_p95_independent=float(np.quantile(some + shuffled, 0.95)),
     )
+
+
+def pair_shares(inputs: ArrayLike, outputs: ArrayLike, *, parts: Sequence[float] = PARTS) -> Array:
+    """Shares of requests by part of all prompts (rows, shortest first) and of all answers.
+
+    Equal lengths at a border are dealt to both sides at random, so that parts have their sizes.
+
+    Parameters
+    ----------
+    inputs, outputs : (requests,) [tokens], the same request at the same place.
+    parts : (k,) sizes of the parts as shares of requests, sum 1.
+
+    Returns
+    -------
+    (k, k), sum 1; row and column sums are the sizes of the parts but for part of a request.
+
+    Examples
+    --------
+    >>> pair_shares([1, 2, 3, 4], [9, 8, 6, 7], parts=[0.5, 0.5]).tolist()
+    [[0.0, 0.5], [0.5, 0.0]]
+    """
+    prompt, answer = np.asarray(inputs), np.asarray(outputs)
+    step, k = -(-len(prompt) // PAIRS_MAX), len(parts)
+    edges, draw = np.cumsum([0.0, *parts]), np.random.default_rng(0)
+    row, column = (_part(side[::step], edges, draw) for side in (prompt, answer))
+    return np.bincount(row * k + column, minlength=k**2).reshape(k, k) / len(row)
+
+
+def _part(lengths: NDArray[Any], edges: Array, draw: np.random.Generator) -> NDArray[np.int64]:
+    """Which of the parts each length lies in."""
+    order = np.lexsort((draw.random(len(lengths)), lengths))
+    found = np.empty(len(lengths), np.int64)
+    found[order] = np.searchsorted(edges, (np.arange(len(lengths)) + 0.5) / len(lengths)) - 1
+    return found
 
 
 def _correlation(one: Array, other: Array) -> float:

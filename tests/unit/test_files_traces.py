@@ -471,6 +471,28 @@ def test_context_of_the_model(write):
         fit_trace(trace, name="a", model="m", max_context=100, rps=1.0)
 
 
+def test_means_together_must_fit_the_model(write):
+    trace = read_trace(write("input_tokens,output_tokens\n60,50\n70,60\n"))
+    with pytest.raises(ScenarioError, match="of 120 tokens together exceed the context of m, 100"):
+        fit_trace(trace, name="a", model="m", max_context=100, rps=1.0)
+
+
+def test_lengths_that_go_together_are_fitted_together(write):
+    rows = "".join(f"{i},{100 + i % 50},{200 - i % 50}\n" for i in range(1500))
+    fit = fit_trace(read_trace(write(HEAD + rows)), name="a", model="m", max_context=1e5)
+    shares = np.reshape(fit.demand["length_pairs"]["shares"], (12, 12))
+    # The shorter the prompt the longer the answer: most on the other diagonal, rest beside it
+    # (prompts of one length, 2 % of all, are dealt to both sides of a border at random).
+    assert shares[:, ::-1].trace() > 0.7
+    assert any("planned together" in note for note in fit.notes)
+    Online.model_validate(fit.demand)
+    few = fit_trace(
+        read_trace(write(HEAD + rows[: rows.index("900,")])), name="a", model="m", max_context=1e5
+    )
+    assert "length_pairs" not in few.demand
+    assert any("fewer than 1,000 requests" in note for note in few.notes)
+
+
 def test_too_bursty_is_cut_and_said(write):
     # 30 at once each minute: gaps of a hundredth of a second and one of 59.7 s.
     rows = "".join(f"{60 * m + k / 100},{9 + k},{5 + m}\n" for m in range(60) for k in range(30))

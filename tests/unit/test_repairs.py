@@ -79,7 +79,9 @@ class Loop:
         self.asked, self.kept_after, self.fails = [], kept_after, fails
         monkeypatch.setattr(repairs.pipeline, "solve", self.solve)
         monkeypatch.setattr(repairs, "verify", lambda plan, **more: verdict(self.kept()))
-        monkeypatch.setattr(repairs, "_tightened", lambda *arguments: {"c": 0.9 ** len(self.asked)})
+        monkeypatch.setattr(
+            repairs, "_tightened", lambda *arguments, **more: {"c": 0.9 ** len(self.asked)}
+        )
 
     def kept(self):
         return len(self.asked) >= self.kept_after
@@ -137,7 +139,7 @@ def test_the_last_plan_survives_what_ends_the_loop(monkeypatch, plan, error, end
 
 def test_nothing_left_to_lower_ends_it(monkeypatch, plan):
     loop = Loop(monkeypatch)
-    monkeypatch.setattr(repairs, "_tightened", lambda *arguments: {})
+    monkeypatch.setattr(repairs, "_tightened", lambda *arguments, **more: {})
     _, story = repaired(loop, plan)
     assert len(story.rounds) == 1
     assert "nothing is left to lower" in story.ended
@@ -150,18 +152,16 @@ def test_a_kept_plan_comes_back_as_it_is(plan):
 
 
 def test_batch_is_lowered_to_what_it_finishes():
-    subject = SimpleNamespace(demand=None)
-    load = SimpleNamespace(throughput_rps=1.8, rps_per_replica=2.0)
+    subject, row = SimpleNamespace(demand=None), SimpleNamespace(rate_rps=2.0, offset_rps=0.0)
+    load = SimpleNamespace(throughput_rps=1.8, rps_per_replica=2.0, replicas=4.0)
     # 1.8 of 2, less one percent.
-    found = repairs._held_share(subject, load, planned_rps=2.0, seed=0)
-    assert found == pytest.approx(0.891)
+    assert repairs._held_share(subject, row, load, 0) == pytest.approx(0.891)
 
 
 def test_rates_are_measured_against_the_line_they_were_planned_on():
     # 3 - 4 / 8 a replica in a pool of 8, of which the load asks 2.4.
     row = SimpleNamespace(rate_rps=3.0, offset_rps=4.0)
-    load = SimpleNamespace(replicas=8.0, rps_per_replica=2.4)
-    assert repairs._planned_rps(row, load) == pytest.approx(2.5)
+    assert repairs._planned_rps(row, 8.0, 2.4) == pytest.approx(2.5)
 
 
 @pytest.mark.slow

@@ -13,7 +13,8 @@ from planner.simulate.arrivals import requests_of
 from planner.simulate.pool import Pool
 from planner.simulate.state import Numbers
 from planner.verification.loads import Load
-from planner.verification.replays import Ask, replayed
+from planner.verification.replays import Ask, beyond_plan, held_fracs, replayed
+from planner.verification.subjects import Grounds
 
 # 1 ms a prompt token, one prompt at a time.
 SERVER = Numbers(0.0, 0.0, 0.0, 1e-3, 0.0, 0.0, 0.0, 10**6, 1, 10**6)
@@ -38,16 +39,20 @@ def trace(times_s, *, prompt=500, hits=None):
     )  # fmt: skip
 
 
-def replay(log, *, rate="trace", ttft_ms=600.0, share=1.0, rps=1.0, replicas=1, ask_class="chat"):
+def replay(log, *, rate="trace", ttft_ms=600.0, share=1.0, rps=1.0, replicas=1, ask_class="chat",
+           context=10**6, play=replayed):  # fmt: skip
     demand = online(ttft_ms)
     load = Load("c", "chat", "hq", "2027", "day", "normal", float(replicas), rps / replicas)
     plan = SimpleNamespace(
+        candidates=[SimpleNamespace(id="c", model="m")],
         periods=[SimpleNamespace(label="2027")], blocks=[SimpleNamespace(label="day")],
         pools=[SimpleNamespace(candidate="c", site="hq", served_frac=[[share]])],
     )  # fmt: skip
     subject = Subject(Pool(SERVER), requests_of(np.array([500.0]), np.ones(1)), demand, 0.0, 2.0)
     scenario = SimpleNamespace(demand=[demand])
-    return replayed(Ask(log, ask_class, rate), plan, scenario, [load], {"c": subject}, seed=1)
+    catalog = SimpleNamespace(models={"m": SimpleNamespace(max_context=context)})
+    on = Grounds(plan, scenario, catalog, {"c": subject}, [load])
+    return play(Ask(log, ask_class, rate), on, seed=1)
 
 
 def test_as_recorded_by_hand():
@@ -114,3 +119,42 @@ def test_what_cannot_be_replayed_is_refused_at_once():
 def test_the_only_class_needs_no_name():
     (found,) = replay(trace(np.arange(400.0)), ask_class="")
     assert found.demand_class == "chat"
+
+
+def test_requests_beyond_the_context_are_refused_and_late():
+    # Every fifth has 900 tokens of prompt and one of answer, the context holds 900.
+    log = trace(np.arange(400.0))
+    log.input_tokens[::5] = 900
+    (found,) = replay(log, context=900)
+    assert found.refused_frac == pytest.approx(0.2)
+    assert found.verdict == "broken"
+    assert found.ttft.late_frac == pytest.approx(0.2, abs=0.003)
+    assert "80 requests exceed the context of 900 tokens" in found.rate_note
+    assert "a model with a longer one" in found.advice
+    (all_served,) = replay(log, context=901)
+    assert all_served.refused_frac == 0.0
+
+
+def test_what_breaks_beyond_the_planned_rate_is_the_demand_s():
+    # 2 a second of 0.4 s each, where 1 a second was planned, in at most 0.42 s.
+    log = trace(np.arange(0, 1200, 0.5))
+    (found,) = replay(log, rps=1.0, ttft_ms=300)
+    assert beyond_plan(found)
+    assert found.advice.startswith("its busiest five minutes have 2.00 times the planned 1/s")
+    assert replay(log, rps=1.0, ttft_ms=300, play=held_fracs) == []
+
+
+def test_the_rate_that_a_trace_keeps():
+    # Pairs at once: the second of each waits for the first, 0.8 s at every rate. Bursts of 10 a
+    # 6 s: of 4 s of work each burst the last ends after 4.0 s, whatever the rate below 1.5 of it.
+    bursts = np.repeat(np.arange(0, 2400, 6.0), 10)
+    (found,) = replay(trace(bursts), rps=10 / 6, rate="plan", ttft_ms=4100)
+    assert found.verdict == "kept"
+    # Half as long between bursts, the backlog grows without end; a stretch by 4 / 3 ends that.
+    crowded = np.repeat(np.arange(0, 1200, 3.0), 10)
+    ((load, frac),) = replay(trace(crowded), rps=10 / 3, rate="plan", ttft_ms=4100, play=held_fracs)
+    assert load.candidate == "c"
+    assert frac == pytest.approx(3 / 4, rel=0.02)
+    # No rate helps where one burst alone is late.
+    ((_, never),) = replay(trace(crowded), rps=10 / 3, rate="plan", ttft_ms=2000, play=held_fracs)
+    assert never == 0.0

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 
 from planner.workload import burstiness as bursts
-from planner.workload.lengths import lognormal_strata, token_lengths
+from planner.workload.lengths import joint_samples, lognormal_strata, token_lengths
 from planner.workload.trace import (
     BINS,
+    PARTS,
     dependence,
     distribution,
     fit_lengths,
     histogram,
     lognormal_distance,
+    pair_shares,
 )
 
 Z_95 = 1.6448536
@@ -188,3 +190,42 @@ def test_hours_hardly_recorded_are_taken_from_the_other_day_type():
     assert full[1, 0] == 2.0
     assert full[:, 3].tolist() == [2.0, 2.0]
     assert taken.sum() == 25
+
+
+def test_shares_of_pairs_by_hand():
+    # Halves of 1-4 and of 10-40: (1, 30), (2, 40) below-above, (3, 20), (4, 10) above-below.
+    assert pair_shares([1, 3, 2, 4], [30, 20, 40, 10], parts=[0.5, 0.5]).tolist() == [
+        [0, 0.5],
+        [0.5, 0],
+    ]
+
+
+def test_equal_lengths_fill_parts_alike():
+    # One length on one side: nothing is told of pairs, every cell holds a quarter of 4,000.
+    shares = pair_shares(np.ones(4000), np.arange(4000), parts=[0.5, 0.5])
+    assert shares.sum(axis=0) == pytest.approx([0.5, 0.5])
+    assert shares.sum(axis=1) == pytest.approx([0.5, 0.5])
+    # Standard deviation of a cell sqrt(1000 x 0.5 x 0.5) / 4000 = 0.004.
+    assert shares == pytest.approx(np.full((2, 2), 0.25), abs=0.016)
+
+
+def test_planned_pairs_read_what_the_trace_reads():
+    # Long prompts have short answers: O = 2000 - I / 2 and noise; independent lengths read 18 %
+    # more cached tokens.
+    draw = np.random.default_rng(3)
+    prompts = draw.integers(100, 3900, 50_000)
+    answers = 2000 - prompts // 2 + draw.integers(0, 200, 50_000)
+    own = float((prompts * (answers - 1) + (answers - 1) * answers / 2).mean())
+    sides = [token_lengths(**fitted(side), max_context=131_072) for side in (prompts, answers)]
+
+    def reads(shares, parts=()):
+        i, o = joint_samples(inputs=sides[0], outputs=sides[1], pair_shares=shares, parts=parts)
+        return float((i * (o - 1) + (o - 1) * o / 2).mean())
+
+    assert reads(()) > 1.15 * own
+    assert reads(pair_shares(prompts, answers).ravel(), PARTS) == pytest.approx(own, rel=0.01)
+
+
+def fitted(lengths):
+    found = fit_lengths(lengths)
+    return {"values": found.values, "weights": found.weights}

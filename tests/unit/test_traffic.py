@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from planner.candidates.traffic import calendar_of, traffic
 from planner.errors import ScenarioError
@@ -140,6 +141,50 @@ def test_mean_beyond_the_context_is_the_readers_mistake():
         ScenarioError, match=r"demand\[chat\]\.input_tokens: mean 20,000.*gemma-2-9b.*8,192"
     ):
         of(long)
+
+
+def test_means_together_beyond_the_context_are_the_readers_mistake():
+    long = {**CHAT, "models": ["gemma-2-9b"], "input_tokens": {"mean": 5000, "cv": 0.5},
+            "output_tokens": {"mean": 4000, "cv": 0.5}}  # fmt: skip
+    with pytest.raises(
+        ScenarioError, match=r"demand\[chat\]: mean prompt and answer, 9,000.*8,192"
+    ):
+        of(long)
+
+
+def test_prompt_and_answer_stay_within_the_context_together():
+    long = {**CHAT, "models": ["gemma-2-9b"], "input_tokens": {"mean": 5000, "cv": 0.5},
+            "output_tokens": {"mean": 1000, "cv": 1}}  # fmt: skip
+    found = of(long).lengths[0]
+    assert found.total_tokens.max() <= 8192
+    assert found.output_mean == pytest.approx(1000, rel=1e-3)
+
+
+def test_lengths_that_go_together():
+    # Halves: 100 or 300 tokens of prompt, 11 or 21 of answer; long with short only. Cached tokens
+    # read: (100 x 20 + 20 x 21 / 2 + 300 x 10 + 10 x 11 / 2) / 2 = (2,210 + 3,055) / 2.
+    given = {**CHAT, "input_tokens": {"values": [100, 300], "weights": [1, 1]},
+             "output_tokens": {"values": [11, 21], "weights": [1, 1]},
+             "length_pairs": {"shares": [0, 0.5, 0.5, 0]}}  # fmt: skip
+    assert of(given).lengths[0].kv_steps == pytest.approx(2632.5)
+    # Independent: 200 x 15 + (55 + 210) / 2.
+    apart = {name: value for name, value in given.items() if name != "length_pairs"}
+    assert of(apart).lengths[0].kv_steps == pytest.approx(3132.5, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "says"),
+    [
+        ({"shares": [1, 1, 1]}, "3 shares; a square table has 4, 9, 16"),
+        ({"shares": [1, 1, 1, 1], "parts": [1, 1, 1]}, "4 shares; 3 parts need 9"),
+        ({"shares": [0.5, 0.1, 0.1, 0.3]}, "row 1 holds 0.6 of requests, column 1 0.6.*part's 0.5"),
+        ({"shares": [0, 0, 0, 0]}, "positive sum"),
+        ({"parts": [1, 1]}, "0 shares; 2 parts need 4"),
+    ],
+)
+def test_pairs_that_are_none_are_refused(pairs, says):
+    with pytest.raises(ValidationError, match=says):
+        of({**CHAT, "length_pairs": pairs})
 
 
 def test_histogram_and_prefix_cache():

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -20,7 +21,7 @@ from planner.verification.incidents import WARM_S, Case, cases, simulated
 from planner.verification.loads import Load, Node, hardest, loads
 from planner.verification.subjects import unserved
 from planner.verification.trials import trial
-from planner.verification.verify import tried
+from planner.verification.verify import _asked, _verdicts, tried
 
 # 1 s for each whole prompt of 1000 tokens, one at a time: M/D/1.
 SERVER = Numbers(0.0, 0.0, 0.0, 1e-3, 0.0, 0.0, 0.0, 10**6, 1, 10**6)
@@ -54,11 +55,16 @@ def load(replicas, rps_each, *, candidate="c", condition="normal", period="2027"
 NODES = {("g", "hq"): Node(8, 0.01)}
 
 
+def row_of(name, accelerator, *, mode="chunked", rate=1.0):
+    return SimpleNamespace(
+        id=name, accelerators=(accelerator,), parts=((accelerator, 2, 1),), demand_class="chat",
+        rate_stated=False, mode=mode, rate_rps=rate, stability_rps=2.0,
+    )  # fmt: skip
+
+
 def small_plan(replicas, *, lots, rps):
     """One pool of replicas of 2 accelerators on nodes of 8, in one period and block."""
-    row = SimpleNamespace(
-        id="c", accelerators=("g",), parts=(("g", 2, 1),), demand_class="chat", rate_stated=False
-    )
+    row = row_of("c", "g")
     pool = SimpleNamespace(candidate="c", site="hq", replicas=[[replicas]], served_frac=[[1.0]])
     fleet = SimpleNamespace(
         option="owned", site="hq", accelerator="g", lot_gpus=8, lots_by_block=[[lots]]
@@ -119,6 +125,86 @@ def test_nodes_out_as_the_availability_target_plans_for():
     # Rented by the hour nothing is kept spare: the provider replaces it.
     fleet.option = "on_demand"
     assert [load.condition for load in loads(plan, NODES, 0.999)] == ["normal", "one_more_out"]
+
+
+def two_pools(*, other_mode="chunked"):
+    """A node of 8 with 4 replicas of 2 at 0.6/s each, and beside it three nodes with 12."""
+    plan, pool, _ = small_plan(4.0, lots=1.0, rps=12.0)
+    pool.served_frac = [[0.2]]
+    plan.candidates.append(row_of("other", "h", mode=other_mode))
+    plan.pools.append(
+        SimpleNamespace(candidate="other", site="hq", replicas=[[12.0]], served_frac=[[0.8]])
+    )
+    plan.fleet.append(
+        SimpleNamespace(
+            option="owned", site="hq", accelerator="h", lot_gpus=8, lots_by_block=[[3.0]]
+        )
+    )
+    return plan
+
+
+TWO_KINDS = {("g", "hq"): Node(8, 0.0), ("h", "hq"): Node(8, 0.0)}
+
+
+def test_traffic_of_a_pool_lost_whole_goes_to_the_others():
+    # 2.4/s of the lost pool on 12 replicas that carry 9.6/s: 1.0 each instead of 0.8.
+    every = loads(two_pools(), TWO_KINDS, 0.9)
+    (lost,) = [x for x in every if x.down]
+    (taken,) = [x for x in every if x.taken_from]
+    assert (lost.candidate, lost.condition, lost.replicas) == ("c", "one_more_out", 0.0)
+    assert (taken.candidate, taken.taken_from) == ("other", lost.pool)
+    assert (taken.replicas, taken.rps_each) == (12.0, pytest.approx(1.0))
+    assert taken.name == "hq, 2027, day, 1 node one more out, in place of c at hq"
+    # With a node of its own out the other pool keeps its own traffic: 9.6/s on 8 replicas.
+    (own,) = [x for x in every if x.candidate == "other" and x.nodes_out and not x.taken_from]
+    assert (own.replicas, own.rps_each) == (8.0, pytest.approx(1.2))
+
+
+def test_pools_on_the_same_machines_lose_what_the_nodes_hold_beyond():
+    # Both on two nodes of 8: the node out takes 1 replica of the pool that is lost whole and 3 of
+    # the 7 of the other.
+    plan = two_pools()
+    plan.candidates[1] = row_of("other", "g")
+    plan.pools[0].replicas, plan.pools[1].replicas = [[1.0]], [[7.0]]
+    plan.fleet = [plan.fleet[0]]
+    plan.fleet[0].lots_by_block = [[2.0]]
+    (taken,) = [x for x in loads(plan, TWO_KINDS, 0.9) if x.taken_from]
+    assert (taken.candidate, taken.replicas) == ("other", 4.0)
+    assert taken.rps_each == pytest.approx(12.0 / 4)
+
+
+def test_nothing_stands_in_where_nothing_can_be_tried():
+    every = loads(two_pools(other_mode="static"), TWO_KINDS, 0.9)
+    assert not [x for x in every if x.taken_from]
+
+
+def test_a_lost_pool_s_verdict_is_that_of_its_stand_ins():
+    every = loads(two_pools(), TWO_KINDS, 0.9)
+    known = {"c": subject(online(60_000)), "other": subject(online(60_000))}
+    # The server's limit is 1/s: the stand-in's queue grows without end.
+    every = [replace(x, rps_each=0.7 * x.rps_each) for x in every]
+    trials = tried(_asked(every), known, seed=1)
+    rows = {(r.candidate, r.condition, r.takes_over): r for r in _verdicts(every, trials, known)}
+    lost = rows["c", "one_more_out", ""]
+    assert (lost.verdict, lost.decided_by) == ("kept", "its traffic goes to other at hq")
+    crowded = [replace(x, rps_each=1.5 * x.rps_each) if x.taken_from else x for x in every]
+    trials = tried(_asked(crowded), known, seed=1)
+    rows = {(r.candidate, r.condition, r.takes_over): r for r in _verdicts(crowded, trials, known)}
+    lost = rows["c", "one_more_out", ""]
+    assert lost.verdict == "exposed"
+    assert lost.reason == rows["other", "one_more_out", "c at hq"].reason
+    assert lost.reason.startswith("TTFT p95")
+
+
+def test_static_batches_are_no_pass():
+    every = loads(two_pools(other_mode="static"), TWO_KINDS, 0.9)
+    known = {"c": subject(online(60_000))}
+    trials = tried(_asked([x for x in every if x.candidate in known]), known, seed=1)
+    found = _verdicts(every, trials, known)
+    of = {row.candidate: row for row in found if row.condition == "normal"}
+    assert of["c"].verdict == "kept"
+    assert (of["other"].verdict, of["other"].requests) == ("unverified", 0)
+    assert of["other"].reason == "static batches are not simulated"
 
 
 def test_too_few_machines_shrink_every_pool_alike():

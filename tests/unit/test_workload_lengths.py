@@ -136,3 +136,49 @@ def test_pairing_needs_a_power_of_two_and_equal_numbers():
 
 def test_one_sample_is_its_own_pair():
     assert joint_samples(inputs=np.ones(1), outputs=np.full(1, 7.0))[1].tolist() == [7.0]
+
+
+def test_pairs_take_the_shares_of_their_parts():
+    # Three quarters of the requests long with short, a quarter in the cells of the diagonal.
+    shares = [0.125, 0.375, 0.375, 0.125]
+    a, b = joint_samples(inputs=np.arange(64.0), outputs=np.arange(64.0), pair_shares=shares)
+    counts = np.bincount(((a >= 32) * 2 + (b >= 32)).astype(int), minlength=4)
+    assert counts.tolist() == [8, 24, 24, 8]
+    # Either side keeps its lengths, each once.
+    assert np.array_equal(np.sort(b), np.arange(64.0))
+    # Within a cell nothing is added: the 24 answers spread over the whole upper half.
+    upper = np.sort(b[(a < 32) & (b >= 32)])
+    assert upper.min() <= 33
+    assert upper.max() >= 62
+    assert upper.mean() == pytest.approx(47.5, abs=1)
+
+
+def test_parts_may_differ_in_size():
+    # The longest eighth of the prompts has the shortest eighth of the answers.
+    a, b = joint_samples(
+        inputs=np.arange(64.0), outputs=np.arange(64.0), parts=[0.125, 0.75, 0.125],
+        pair_shares=[0, 0, 0.125, 0, 0.75, 0, 0.125, 0, 0],
+    )  # fmt: skip
+    assert sorted(b[a >= 56].tolist()) == list(range(8))
+    assert sorted(b[a < 8].tolist()) == list(range(56, 64))
+
+
+def test_even_shares_are_independence():
+    lengths = np.arange(256.0)
+    apart = joint_samples(inputs=lengths, outputs=lengths)[1]
+    even = joint_samples(inputs=lengths, outputs=lengths, pair_shares=[1.0] * 16)[1]
+    assert np.array_equal(apart, even)
+
+
+@pytest.mark.parametrize(("count", "parts"), [(5, ()), (4, (0.2, 0.3, 0.5))])
+def test_shares_of_pairs_must_make_a_square_of_the_parts(count, parts):
+    with pytest.raises(ValueError, match=f"{count} shares"):
+        joint_samples(inputs=np.ones(4), outputs=np.ones(4), pair_shares=[0.2] * count, parts=parts)
+
+
+def test_each_length_below_its_own_limit():
+    # 4 becomes 2; a factor of 2 on the others keeps the sum: 2 + 2 + 2.
+    found = whole_tokens(np.array([1.0, 1.0, 4.0]), max_context=[9, 9, 2])
+    assert found.tolist() == [2.0, 2.0, 2.0]
+    with pytest.raises(ValueError, match="lies outside 1 to 3"):
+        whole_tokens(np.full(2, 4.0), max_context=[2, 4])

@@ -1,0 +1,139 @@
+"""A trace as the stream of one pool: its share of the requests, in the plan's time or its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.files.traces import Trace
+from planner.schema.demand import Online
+from planner.simulate.arrivals import Piece
+
+Array = NDArray[np.float64]
+RateOf = Literal["plan", "trace"]
+WINDOW_S = 300.0
+"""Plans are sized for five-minute rates."""
+PEAK_QUANTILE = 0.99
+SCALE_ROUNDS, SCALE_RTOL = 30, 1e-3
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Requests that one pool gets."""
+
+    piece: Piece
+    """Those within the model's context."""
+    refused_s: Array
+    """When the others come."""
+    note: str
+    """How time was scaled."""
+
+    @property
+    def mean_rps(self) -> float:
+        """Over the whole stream."""
+        return mean_rps(self.piece.times_s)
+
+    @property
+    def peak_rps(self) -> float:
+        """Of the busiest five minutes."""
+        return peak_rps(self.piece.times_s)
+
+    def slower(self, factor: float) -> Stream:
+        """The same requests, time stretched."""
+        return Stream(
+            self.piece._replace(times_s=self.piece.times_s * factor), self.refused_s * factor,
+            self.note,
+        )  # fmt: skip
+
+
+def stream_of(
+    trace: Trace,
+    *,
+    demand: Online,
+    rate: RateOf,
+    share: float,
+    planned_rps: float,
+    replicas: int,
+    context_tokens: int,
+    seed: int,
+) -> Stream:
+    """A share of a trace's requests, drawn at random, as a pool gets them.
+
+    Parameters
+    ----------
+    rate : `plan` runs time so that the busy five minutes have `planned_rps`.
+    context_tokens : longer requests, with their answers, are refused.
+    """
+    assert trace.time_s is not None
+    draw = np.random.default_rng(seed)
+    taken = np.flatnonzero(draw.random(len(trace.time_s)) < share)
+    times_s, note = _scaled(trace.time_s[taken], rate, planned_rps)
+    fits = (trace.input_tokens + trace.output_tokens)[taken] <= context_tokens
+    if not fits.all():
+        note += f"; {np.sum(~fits):,} requests exceed the context of {context_tokens:,} tokens"
+    piece = _piece(trace, taken[fits], times_s[fits], demand=demand, replicas=replicas, draw=draw)
+    return Stream(piece, times_s[~fits], note)
+
+
+def mean_rps(times_s: Array) -> float:
+    """Over the time from the first to the last."""
+    return len(times_s) / max(float(times_s[-1] - times_s[0]), 1e-9)
+
+
+def peak_rps(times_s: Array, factor: float = 1.0) -> float:
+    """Rate that 99 % of five-minute windows stay below, with time run so much faster."""
+    windows = np.floor(times_s / factor / WINDOW_S).astype(np.int64)
+    whole = int(windows[-1])  # the last window is cut off by the end
+    if whole < 1:
+        return mean_rps(times_s / factor)
+    counts = np.bincount(windows[windows < whole], minlength=whole)
+    return float(np.quantile(counts, PEAK_QUANTILE)) / WINDOW_S
+
+
+def _scaled(times_s: Array, rate: RateOf, planned_rps: float) -> tuple[Array, str]:
+    """Times from 0, stretched so that the trace's busy five minutes have the planned rate."""
+    start = times_s - times_s[0]
+    if rate == "trace" or start[-1] <= 0:
+        return start, "rate as recorded"
+    factor = planned_rps / mean_rps(start)
+    what = "mean rate"
+    for _ in range(SCALE_ROUNDS):
+        if start[-1] / factor < 2 * WINDOW_S:
+            factor, what = planned_rps / mean_rps(start), "mean rate"
+            break
+        what = f"p{PEAK_QUANTILE * 100:g} of five-minute rates"
+        wrong = planned_rps / peak_rps(start, factor)
+        factor *= wrong
+        if abs(wrong - 1) < SCALE_RTOL:
+            break
+    note = f"time runs {factor:.3g} times as fast: its {what} is the planned {planned_rps:.4g}/s"
+    return start / factor, note
+
+
+def _piece(
+    trace: Trace,
+    taken: NDArray[np.intp],
+    times_s: Array,
+    *,
+    demand: Online,
+    replicas: int,
+    draw: np.random.Generator,
+) -> Piece:
+    """The taken requests at the times given."""
+    prompts = trace.input_tokens[taken].astype(np.int64)
+    if trace.hit_tokens is None:
+        hits = (prompts * demand.prefix_cache_hit_frac).astype(np.int64)
+    else:
+        hits = trace.hit_tokens[taken].astype(np.int64)
+    return Piece(
+        offset=0,
+        times_s=times_s,
+        prompts=prompts,
+        answers=trace.output_tokens[taken].astype(np.int64),
+        hits=hits,
+        draws=draw.random(len(taken)),
+        homes=draw.integers(replicas, size=len(taken)),
+    )
