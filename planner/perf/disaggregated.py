@@ -40,10 +40,10 @@ from planner.perf.operating_point import (
     tpot_exceeds,
     ttft_exceeds,
 )
-from planner.perf.prefill_queue import UTILIZATION_MAX, Wait, Work, wait_time
+from planner.perf.prefill_queue import UTILIZATION_MAX, Wait, Work, prefill_work, wait_time
 from planner.perf.queueing import Binding, Capacity, _finite, _log_ratio, _quantile
 from planner.perf.replica import Replica
-from planner.perf.steps import take
+from planner.perf.steps import batches, take
 
 Array = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -325,6 +325,7 @@ def _settle(group: _Group, rate_rps: Array, stability_rps: Array) -> _Settled:
     unit, lengths = group.unit, group.lengths
     each_rps = rate_rps / unit.prefill_replicas
     ready = operate(unit.prefill, _prompts(lengths), group.prefill, rate_rps=each_rps)
+    ready = replace(ready, wait=_batch_wait(ready))
     own = _answering(unit.decode), _answers(lengths), group.decode
     answering = operate(*own, rate_rps=rate_rps / unit.decode_replicas)
     spread = spread_of(answering)
@@ -338,6 +339,19 @@ def _settle(group: _Group, rate_rps: Array, stability_rps: Array) -> _Settled:
     wait = _sum(_sum(ready.wait, link), answering.wait)
     ready = replace(ready, service=service, wait=wait)
     return _Settled(ready, answering, spread, blocked, link.utilization)
+
+
+def _batch_wait(point: Point) -> Wait:
+    """Wait for prefill where steps are not full: their extras are shared by fewer prompts.
+
+    A prompt that waits is one of a batch as often as the batch is large: of 1 + those gathered.
+    """
+    replica, lengths, arrivals = point.replica, point.lengths, point.arrivals
+    batch = batches(replica, lengths, arrivals, point.rate_rps)
+    shared = 1.0 + batch.gathered
+    extra_s = batch.time_s(shared) / shared - batch.each_s
+    work = prefill_work(replica, lengths, point.times, arrivals, np.maximum(extra_s, 0.0))
+    return wait_time(work, rate_rps=point.rate_rps, arrivals=arrivals)
 
 
 def _link_wait(transfer: Transfer, lengths: Lengths, rate_rps: Array, arrivals: Arrivals) -> Wait:
