@@ -364,14 +364,15 @@ def _link_wait(transfer: Transfer, lengths: Lengths, rate_rps: Array, arrivals: 
 
 
 def _sum(one: Wait, other: Wait) -> Wait:
-    """Independent waits one after the other; the utilization is the first's."""
+    """Independent waits one after the other; all else is the first's."""
     prob = 1.0 - (1.0 - one.prob) * (1.0 - other.prob)
     mean = one.overall_s + other.overall_s
     square = 2.0 * one.overall_s * other.overall_s
     for wait in (one, other):
         square = square + wait.prob * (wait.variance_s2 + wait.mean_s**2)
     mean, square = mean / prob, square / prob
-    return Wait(one.utilization, prob, mean, np.maximum(square - mean**2, 0.0))
+    variance = np.maximum(square - mean**2, 0.0)
+    return replace(one, prob=prob, mean_s=mean, variance_s2=variance)
 
 
 def _search(
