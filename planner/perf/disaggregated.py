@@ -15,7 +15,8 @@ measures the way of that token), SGLang, and NVIDIA Dynamo on top of them (docs.
 design docs, disaggregated serving). Time per output token counts from there and holds no transfer.
 
 The formulas of both stages are those of `queueing`; the link is a queue M/G/1. Waits of the three
-are taken as independent, their sum as gamma.
+are taken as independent, their sum as gamma. Decode sees the burstiness of the pool's stream:
+prefill smooths it, which is left out, on the safe side.
 """
 
 from __future__ import annotations
