@@ -16,7 +16,10 @@ design docs, disaggregated serving). Time per output token counts from there and
 
 The formulas of both stages are those of `queueing`; the link is a queue M/G/1. Waits of the three
 are taken as independent, their sum as gamma. Decode sees the burstiness of the pool's stream:
-prefill smooths it, which is left out, on the safe side.
+prefill smooths it, which is left out, on the safe side. Against simulation (8B to 405B and
+experts, three pairs of lengths, pools of 1 to 16 units) the largest rate errs by 2 % in the mean
+with Poisson arrivals, 9 in 10 within 5 %; by 6 % with arrivals of CV 2, 9 in 10 within 13 %, and
+by up to 43 % too high for a unit alone.
 """
 
 from __future__ import annotations
