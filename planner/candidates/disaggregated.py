@@ -73,7 +73,7 @@ class Sides:
 
 @dataclass(frozen=True)
 class Units:
-    """Combinations of two sides; (units,) each but `refused`."""
+    """Combinations of two sides; (units,) each."""
 
     configurations: tuple[Configuration, ...]
     sides: Modelled
@@ -81,46 +81,47 @@ class Units:
     prefill: Whole
     decode: Whole
     perf: Unit
-    refused: tuple[Configuration, ...]
-    """With their reason."""
 
 
 def units(
     scenario: Scenario, catalog: Catalog, traffic: Traffic, leave_out: Iterable[int] = ()
-) -> Units | None:
-    """Units of all online classes but those left out; None where the scenario asks for none."""
+) -> tuple[Units | None, list[Configuration]]:
+    """Units of all online classes but those left out, None if there are none; and what is refused.
+
+    Nothing of either where the scenario asks for none.
+    """
     if MODE not in scenario.supply.modes:
-        return None
-    online = {d for d, demand in enumerate(scenario.demand) if isinstance(demand, Online)}
-    skipped = {*leave_out, *range(len(scenario.demand))} - (online - {*leave_out})
-    configs, refused = _layouts(scenario, catalog, skipped)
-    refused += [
-        Configuration(d, model, ANY, mode=MODE, reason="batch work has no pace to protect")
-        for d, demand in enumerate(scenario.demand)
-        if isinstance(demand, Batch) and d not in {*leave_out}
-        for model in demand.models
-    ]
-    found = modelled(configs, scenario, catalog, traffic)
-    sides = _rated(configs, found, scenario, catalog, traffic)
-    together = _together(offers(scenario, catalog), catalog)
+        return None, []
+    asked = [d for d in range(len(scenario.demand)) if d not in {*leave_out}]
+    online = [d for d in asked if isinstance(scenario.demand[d], Online)]
+    configs, refused = _layouts(scenario, catalog, set(range(len(scenario.demand))) - {*online})
+    refused += [_refused(d, model, "batch work has no pace to protect")
+                for d in asked if isinstance(demand := scenario.demand[d], Batch)
+                for model in demand.models]  # fmt: skip
+    sides = _rated(configs, scenario, catalog, traffic) if configs else None
+    together = _together(offers(scenario, catalog), catalog) if configs else set()
     chosen: list[tuple[int, int, int, int]] = []
-    for d in range(len(scenario.demand)):
+    for d in online:
         mine = [i for i, c in enumerate(configs) if c.demand_class == d]
-        if d in skipped:
-            continue
-        combined = list(_combined(sides, mine, together))
+        combined = [] if sides is None else list(_combined(sides, mine, together))
         chosen += combined
         refused += _unserved(sides, mine, combined, scenario, d)
-    p, q, x, y = np.array(chosen, np.int64).reshape(-1, 4).T
+    if sides is None or not chosen:
+        return None, refused
+    p, q, x, y = np.array(chosen, np.int64).T
     unit = _unit(
-        configs, found, (p, q), replicas=(x.astype(float), y.astype(float)), catalog=catalog,
-        traffic=traffic,
+        sides.configurations, sides.found, (p, q), replicas=(x.astype(float), y.astype(float)),
+        catalog=catalog, traffic=traffic,
     )  # fmt: skip
     named = tuple(
         replace(configs[i], decode=configs[j], prefill_replicas=m, decode_replicas=n)
         for i, j, m, n in chosen
     )
-    return Units(named, found, p, q, unit, tuple(refused))
+    return Units(named, sides.found, p, q, unit), refused
+
+
+def _refused(demand_class: int, model: str, reason: str, accelerator: str = ANY) -> Configuration:
+    return Configuration(demand_class, model, accelerator, mode=MODE, reason=reason)
 
 
 def _layouts(
@@ -138,7 +139,7 @@ def _layouts(
         why = _no_way(config, catalog)
         if why:
             key = (config.demand_class, config.model, config.accelerator)
-            refused.setdefault(key, Configuration(*key, mode=MODE, reason=why))
+            refused.setdefault(key, _refused(*key[:2], why, config.accelerator))
         else:
             found.append(replace(config, mode=MODE))
     return found, list(refused.values())
@@ -157,13 +158,10 @@ def _no_way(config: Configuration, catalog: Catalog) -> str:
 
 
 def _rated(
-    configs: Sequence[Configuration],
-    found: Modelled,
-    scenario: Scenario,
-    catalog: Catalog,
-    traffic: Traffic,
+    configs: Sequence[Configuration], scenario: Scenario, catalog: Catalog, traffic: Traffic
 ) -> Sides:
     """Promised rates of every layout on either side, where the other is never short."""
+    found = modelled(configs, scenario, catalog, traffic)
     rates = np.zeros((2, len(configs)))
     for d, demand in enumerate(scenario.demand):
         mine = np.array([c.demand_class == d for c in configs], bool) & found.fits
@@ -317,7 +315,7 @@ def ratio(rate_rps: tuple[float, float], gpus: tuple[float, float]) -> tuple[int
 
 
 def _unserved(
-    sides: Sides,
+    sides: Sides | None,
     mine: Sequence[int],
     combined: Sequence[tuple[int, int, int, int]],
     scenario: Scenario,
@@ -326,18 +324,19 @@ def _unserved(
     """One refused row for each model of a class of which no unit was found."""
     demand = scenario.demand[demand_class]
     assert isinstance(demand, Online)
-    served = {sides.configurations[i].model for i, *_ in combined}
+    configs = () if sides is None else sides.configurations
+    served = {configs[i].model for i, *_ in combined}
     for model in demand.models:
-        if model not in served:
-            here = [i for i in mine if sides.configurations[i].model == model]
-            why = _why_none(sides, np.array(here, np.int64), demand)
-            yield Configuration(demand_class, model, ANY, mode=MODE, reason=why)
+        here = [i for i in mine if configs[i].model == model]
+        if sides is None or not here:
+            why = "no engine that disaggregates runs it on these accelerators"
+            yield _refused(demand_class, model, why)
+        elif model not in served:
+            yield _refused(demand_class, model, _why_none(sides, np.array(here), demand))
 
 
 def _why_none(sides: Sides, here: Whole, demand: Online) -> str:
     slo = demand.slo
-    if not here.size:
-        return "no engine that disaggregates runs it on these accelerators"
     if not sides.found.fits[here].any():
         return "no side fits: its weights or cache are too large for every layout"
     if not sides.prefill_rps[here].any():

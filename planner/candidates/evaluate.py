@@ -72,16 +72,15 @@ def evaluate(scenario: Scenario, catalog: Catalog, traffic: Traffic) -> Table:
     """Every configuration of every class with what the model says of it."""
     known = configurations(scenario, catalog, leave_out=covered_classes(scenario))
     configs = [*known, *measured(scenario, catalog)]
-    paired = units(scenario, catalog, traffic, leave_out=covered_classes(scenario))
-    if paired is not None:
-        configs += [*paired.configurations, *paired.refused]
+    paired, refused = units(scenario, catalog, traffic, leave_out=covered_classes(scenario))
+    first = len(configs)
+    configs += [*(() if paired is None else paired.configurations), *refused]
     draft = _Draft(scenario, configs)
     _put_measured(draft)
     open_ = [i for i, c in enumerate(known) if not c.reason]
     if open_:
         _run(draft, np.array(open_, np.int64), scenario, catalog, traffic)
     if paired is not None:
-        first = len(configs) - len(paired.configurations) - len(paired.refused)
         _run_units(draft, first, paired, scenario, traffic)
     return _table(draft, scenario, traffic)
 

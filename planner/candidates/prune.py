@@ -6,12 +6,14 @@ where both serve one class on accelerators in the same proportion, i's replica s
 replicas of j, and j takes no more accelerators at any rate, whole replicas or not: any plan with
 i becomes one with j that costs no more (energy a request is proportional to gpus / rate). Where
 a replica has parts, none of j's may be larger than any of i's: larger ones may fill a rack worse.
+
+Disaggregated units also go where they save nothing, by their slope alone: see `_needless`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +40,42 @@ def pruned(table: Table) -> tuple[str, ...]:
     for place, winner in zip(feasible.tolist(), by.tolist(), strict=True):
         if winner >= 0:
             names[place] = table.names[feasible[winner]]
+    for place, winner in _needless(table, [i for i in feasible.tolist() if not names[i]]):
+        names[place] = table.names[winner]
     return tuple(names)
+
+
+def _needless(table: Table, kept: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Units that save nothing, and what serves in their place without one of their accelerators.
+
+    Large pools decide: the second takes no more of any accelerator for a request. Far from them a
+    unit's parts would also stretch the range on which spares of its accelerators are estimated.
+    """
+    need = {i: _need(table, i) for i in kept}
+    for i in kept:
+        if len(table.configurations[i].parts) > 1:
+            winners = (j for j in kept if j != i and _serves_for(table, need, i, j))
+            winner = next(winners, None)
+            if winner is not None:
+                yield i, winner
+
+
+def _need(table: Table, i: int) -> dict[str, float]:
+    """Accelerators of each kind that a request a second takes in a large pool."""
+    need = dict.fromkeys(table.configurations[i].accelerators, 0.0)
+    for part in table.configurations[i].parts:
+        need[part.accelerator] += part.gpus * part.copies / float(table.rate_rps[i])
+    return need
+
+
+def _serves_for(table: Table, need: Mapping[int, dict[str, float]], i: int, j: int) -> bool:
+    """Whether j takes no more than unit i, and is simpler: fewer kinds, or one kind of replica."""
+    one, other = table.configurations[i], table.configurations[j]
+    if one.demand_class != other.demand_class:
+        return False
+    fewer = set(need[j]) < set(need[i])
+    simpler = fewer or (len(other.parts) == 1 and set(need[j]) <= set(need[i]))
+    return simpler and all(gpus <= need[i][name] for name, gpus in need[j].items())
 
 
 def _proportions(config: Configuration) -> tuple[tuple[str, int], ...]:

@@ -81,8 +81,7 @@ ARGUMENTS = {
             "enable_attention_dp", "kv_cache_config.dtype", "kv_cache_config.enable_block_reuse",
             "kv_cache_config.free_gpu_memory_fraction", "speculative_config.decoding_type",
             "speculative_config.max_draft_len", "speculative_config.speculative_model",
-            "cache_transceiver_config.backend", "cache_transceiver_config.max_tokens_in_buffer",
-            "disable_overlap_scheduler",
+            "cache_transceiver_config.backend", "disable_overlap_scheduler",
         }),
     ),
 }  # fmt: skip

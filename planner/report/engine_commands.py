@@ -249,6 +249,10 @@ def _notes_of_role(replica: _Replica) -> Iterator[str]:
         yield "start sglang_router.launch_router --pd-disaggregation with all instances before them"
     else:
         yield "start trtllm-serve disaggregated with the addresses of all instances before them"
+        yield (
+            "cache_transceiver_config.max_tokens_in_buffer should hold your longest prompt; the "
+            "buffer takes memory beside what is planned"
+        )
 
 
 def _online(replica: _Replica) -> Flags:
@@ -375,7 +379,6 @@ def _tensorrt_llm(replica: _Replica) -> tuple[tuple[str, ...], Flags, dict[str, 
             options["speculative_config.speculative_model"] = replica.draft.hf_repo
     if replica.role:
         options["cache_transceiver_config.backend"] = "NIXL"
-        options["cache_transceiver_config.max_tokens_in_buffer"] = replica.context
     if replica.role == "prefill":
         options["disable_overlap_scheduler"] = True  # context servers do not support it
     flags |= _limits(replica, limits)

@@ -49,6 +49,8 @@ class FleetSheet:
         return f"{self.title}!${get_column_letter(FIRST)}${row}:${last}${row}"
 
 
+LABEL_LEAST, LABEL_MOST = 58, 78
+"""Width of the first column: names of candidates differ in length."""
 ROWS_WITH_CHART = 30
 """Rows that leave room for the chart on the same printed page."""
 
@@ -56,7 +58,9 @@ ROWS_WITH_CHART = 30
 def write_fleet(book: Book, plan: Plan) -> FleetSheet:
     """Write the sheet."""
     count = len(plan.periods)
-    page = book.page("Fleet", widths=(58, 12, 10, 10, *[11] * count))
+    longest = max((len(f"{pool.candidate}, {pool.site}") for pool in plan.pools), default=0)
+    label = min(max(LABEL_LEAST, longest), LABEL_MOST)
+    page = book.page("Fleet", widths=(label, 12, 10, 10, *[11] * count))
     page.heading("Fleet by period", _NOTE)
     page.put(HEAD, LABEL, "Period", "head")
     page.put(HEAD, UNIT, "Unit", "head unit")
@@ -178,9 +182,11 @@ def _sum(first: int, last: int) -> Callable[[str], str]:
 
 def _pools(writer: _Writer, plan: Plan) -> None:
     writer.section("Replicas at the peak")
+    units = {row.id for row in plan.candidates if row.decode is not None}
     for pool in plan.pools:
         label = f"{pool.candidate}, {pool.site}"
-        writer.solved(label, "replicas", pool.replicas_peak)
+        unit = "units" if pool.candidate in units else "replicas"
+        writer.solved(label, unit, pool.replicas_peak)
 
 
 def _served(writer: _Writer, plan: Plan) -> dict[str, int]:
