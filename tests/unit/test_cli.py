@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +73,7 @@ def world(tmp_path, monkeypatch):
         return plan.model_copy(update={"npv_usd": 90.0})
 
     report = types.ModuleType("planner.report")
+    report.__path__ = [str(Path(planner.__file__).parent / "report")]
     report.write = lambda plan, path: path.write_text(plan.model_dump_json())
     report.metrics = lambda plan: {"npv_usd": plan.npv_usd}
     report.recost = recost
