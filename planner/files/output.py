@@ -14,6 +14,7 @@ from pathlib import Path
 
 from planner.errors import ScenarioError
 
+WRITE_BITS = 0o222
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -63,9 +64,14 @@ def ensure_writable(path: Path) -> Path:
     if path.is_dir():
         raise ScenarioError(str(path), ["is a folder; a file name is needed"])
     ensure_folder(path.parent)
-    if path.exists() and not os.access(path, os.W_OK):
+    if path.exists() and _read_only(path):
         raise ScenarioError(str(path), ["exists and is read-only"])
     return path
+
+
+def _read_only(path: Path) -> bool:
+    """Whether nobody may write a file; the superuser may always, but should not here."""
+    return not os.access(path, os.W_OK) or not path.stat().st_mode & WRITE_BITS
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from planner.errors import ScenarioError
 from planner.files.plain_yaml import Document
+from planner.files.plan_checks import contradictions
 from planner.files.problems import found_value, sentences
 from planner.result import PLAN_VERSION, Plan
 
@@ -39,12 +40,19 @@ def read_plan(path: Path) -> Plan:
         text = f"plan_version {found_value(version)}; this planner reads {PLAN_VERSION}"
         raise ScenarioError(where, [f"{text}; solve its scenario again"])
     try:
-        return Plan.model_validate_json(raw, strict=True)
+        plan = Plan.model_validate_json(raw, strict=True)
     except ValidationError as error:
         found = sentences(error, Document(data, {}), Plan)
-        lines = [text.replace(" (line 1)", "", 1) for text in found[:SHOWN_MAX]]
-        more = [f"... and {len(found) - SHOWN_MAX} more"] if len(found) > SHOWN_MAX else []
-        raise ScenarioError(where, [*lines, *more]) from None
+        lines = [text.replace(" (line 1)", "", 1) for text in found]
+        raise ScenarioError(where, _first(lines)) from None
+    if found := contradictions(plan):
+        raise ScenarioError(where, _first(found))
+    return plan
+
+
+def _first(problems: list[str]) -> list[str]:
+    more = [f"... and {len(problems) - SHOWN_MAX} more"] if len(problems) > SHOWN_MAX else []
+    return [*problems[:SHOWN_MAX], *more]
 
 
 def is_plan(path: Path) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from copy import deepcopy
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from planner.errors import ScenarioError
 from planner.finance.depreciation import years_of_mid_quarter
@@ -20,6 +21,7 @@ from planner.report.option_figures import option_figures
 from planner.report.profit import costs_of
 from planner.report.residual import break_evens
 from planner.result import CandidateRow, ClassCost, LedgerInput, Plan, Record
+from planner.schema.scenario import Scenario
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -203,7 +205,8 @@ def recost(plan: Plan, changes: Mapping[str, float]) -> Plan:
 
     Raises
     ------
-    ScenarioError : a path that no input of this plan has; lists those that exist.
+    ScenarioError : a path that no input of this plan has, with those that exist; or a figure that
+        no scenario may have.
     """
     known = {row.scenario_path or row.name for row in plan.ledger_inputs}
     names = {row.name for row in plan.ledger_inputs}
@@ -211,6 +214,9 @@ def recost(plan: Plan, changes: Mapping[str, float]) -> Plan:
     if unknown:
         problems = [f"{path}: no such input; known: {', '.join(sorted(known))}" for path in unknown]
         raise ScenarioError("changed inputs", problems)
+    path_of = {row.name: row.scenario_path or row.name for row in plan.ledger_inputs}
+    scenario = _set(plan.scenario, {path_of.get(name, name): x for name, x in changes.items()})
+    _check_ranges(scenario, {path_of.get(name, name) for name in changes})
     inputs = [_changed(row, changes) for row in plan.ledger_inputs]
     before = view(plan)
     moved = _in_convention(plan.model_copy(update={"ledger_inputs": inputs}))
@@ -226,11 +232,22 @@ def recost(plan: Plan, changes: Mapping[str, float]) -> Plan:
             "bound_usd": float("-inf"),
             "gap_frac": float("inf"),
             "status": "stopped",
-            "scenario": _set(plan.scenario, changes),
+            "scenario": scenario,
             "class_costs": [_scaled(row, before, after) for row in plan.class_costs],
             "notes": [note, *plan.notes],
         }
     )
+
+
+def _check_ranges(scenario: dict[str, Any], paths: Collection[str]) -> None:
+    """Refuse figures that a scenario may not have; of other parts nothing is asked again."""
+    try:
+        Scenario.model_validate(scenario)
+    except ValidationError as error:
+        found = {".".join(map(str, one["loc"])): one["msg"] for one in error.errors()}
+        problems = [f"{path}: {found[path]}" for path in sorted(paths) if path in found]
+        if problems:
+            raise ScenarioError("changed inputs", problems) from None
 
 
 def _in_convention(plan: Plan) -> Plan:

@@ -13,7 +13,7 @@ from planner.report.assets import register
 from planner.report.contracts import Contract, LeaseView, Use, contracts, leases, saving, uses
 from planner.report.html_charts import table_of, years_chart
 from planner.report.html_model import Block, Cell, Chart, Column, Plots, Row, Section, Series, Table
-from planner.report.html_money import Money
+from planner.report.html_money import Money, group_words
 from planner.report.ledger_view import AFTER, TAX, Array, View
 from planner.report.profit import costs_of, of_part
 from planner.report.sheet_commitments import schedule_rows
@@ -21,6 +21,8 @@ from planner.result import Plan
 
 _QUARTERS = (1, 2, 3, 4)
 NONE = "n/a"
+ROUNDING_USD = 0.005
+"""Balances end by subtraction."""
 _USED_BY_COMPANY = {
     "company_used_usd": "Deductions used",
     "company_state_used_usd": "Deductions used in the state",
@@ -132,22 +134,26 @@ def contract_blocks(plan: Plan, seen: View, money: Money) -> list[Block]:
 def _schedules(held: Sequence[LeaseView], seen: View, money: Money) -> list[Block]:
     """Liability and right of use of every lease on the balance sheet, by fiscal year."""
     rows: list[Row] = []
+    late = any(one.contract.last_month >= seen.horizon_months for one in held)
+    shown = [year for year in seen.years if late or year != AFTER]
     for one in held:
         rows.append(Row([_name(one.contract, seen)], look="group"))
         for words, start, values in schedule_rows(one, seen):
-            years = seen.by_year(values) if start is None else seen.at_year_end(values)
-            first = NONE if start is None else money.of(start)
+            whole = np.where(np.abs(values) < ROUNDING_USD, 0.0, values)
+            years = seen.by_year(whole) if start is None else seen.at_year_end(whole)
+            first = None if start is None else money.of(start)
             label = words if start is None else f"{words}, at year end"
-            rows.append(Row([label, first, *(years / money.scale.usd).tolist()]))
+            amounts = (years / money.scale.usd)[: len(shown)].tolist()
+            rows.append(Row([label, first, *amounts]))
     if not rows:
         return []
-    columns = [Column("Lease"), money.column("At signing"), *money.columns(seen.years)]
+    columns = [Column("Lease"), money.column("At signing"), *money.columns(shown)]
     words = f"Right-of-use schedule by fiscal year, {money.unit}"
     return [Table(words, columns, rows, note=DISCLAIMER)]
 
 
 def _name(one: Contract, seen: View) -> str:
-    return f"{one.group}; signed {seen.dates[one.month]:%b %Y}"
+    return f"{group_words(one.group)}; signed {seen.dates[one.month]:%b %Y}"
 
 
 def _ladder(found: Sequence[Contract], seen: View, money: Money) -> Table:
@@ -267,7 +273,7 @@ def _sum(seen: View, keys: Sequence[str]) -> Array:
 
 def _convention(seen: View, money: Money) -> list[Block]:
     placed = [line.key for line in seen.lines if line.category == "placed in service"]
-    if not placed or "mid_quarter_used" not in seen.values:
+    if not any(seen.values[key].any() for key in placed) or "mid_quarter_used" not in seen.values:
         return []
     usd, quarter = _sum(seen, placed), seen.values["fiscal_quarter"]
     by_quarter = [seen.by_year(np.where(quarter == q, usd, 0.0)) for q in _QUARTERS]

@@ -66,11 +66,14 @@ class Money:
 
 
 def paid(seen: View) -> View:
-    """The months of the horizon and those after it in which anything is still paid."""
+    """What the plan itself pays: its months, and its rows without those of other options."""
     last = max(np.flatnonzero(np.abs(seen.cash_usd) >= _LEAST_USD), default=0) + 1
     months = max(seen.horizon_months, int(last))
+    money = {line.group for line in seen.cash_lines}
+    used = {line.group for line in seen.cash_lines if np.abs(seen.values[line.key]).any()}
     return replace(
         seen,
+        lines=tuple(line for line in seen.lines if line.group in used or line.group not in money),
         values={
             key: np.broadcast_to(row, seen.months)[:months] for key, row in seen.values.items()
         },
@@ -122,7 +125,7 @@ def _lines(seen: View, money: Money) -> Table:
     """Each line of the ledger that is paid, under what it is paid for."""
     rows: list[Row] = []
     for group in dict.fromkeys(line.group for line in seen.cash_lines):
-        rows.append(Row([_group_words(group) or "Whole plan"], look="group"))
+        rows.append(Row([group_words(group) or "Whole plan"], look="group"))
         rows += [
             Row([line.label, *money.by_year(seen, seen.values[line.key])])
             for line in seen.cash_lines
@@ -133,7 +136,7 @@ def _lines(seen: View, money: Money) -> Table:
     return Table(f"Cash out by line and fiscal year, {money.unit}", columns, rows)
 
 
-def _group_words(group: str) -> str:
+def group_words(group: str) -> str:
     """HGX B200 at cloud, reserved 3 years."""
     for option, words in OPTIONS.items():
         group = group.removesuffix(f", {option}") + (
@@ -204,7 +207,7 @@ def _firm(seen: View, money: Money) -> Table | None:
     if not lines:
         return None
     rows = [
-        Row([f"{_group_words(line.group)}: {line.label}", *money.by_year(seen, values)])
+        Row([f"{group_words(line.group)}: {line.label}", *money.by_year(seen, values)])
         for line in lines
         for values in [seen.values[line.key]]
     ]

@@ -34,7 +34,7 @@ from planner.result import Plan
 from planner.units import MILLION, MONTHS_PER_YEAR
 
 NONE = "n/a"
-CENTS_PER_USD = 100
+THOUSAND = 1000
 
 
 def options(plan: Plan, money: Money) -> Section | None:
@@ -269,14 +269,14 @@ def _classes(plan: Plan) -> Table:
         Column("Input", "USD/Mtoken", "cents"),
         Column("Output", "USD/Mtoken", "cents"),
         Column("Requests", "million", "tenths"),
-        Column("A request", "US cents", "cents"),
+        Column("1,000 requests", "USD", "cents"),
         Column("A user", "USD/month", "cents"),
     ]
     rows = []
     for one in figures:
         request, user = one.usd_per_request, one.usd_per_user_month
         cells: list[Cell] = [
-            NONE if request is None else request * CENTS_PER_USD,
+            NONE if request is None else request * THOUSAND,
             NONE if user is None else user,
         ]
         prices = (one.usd_per_input_mtoken, one.usd_per_output_mtoken, one.requests / MILLION)
@@ -346,4 +346,6 @@ def _mirr_per_year(flow: Array, monthly: float) -> float:
 
 
 def _months(count: float) -> Cell:
-    return "never" if math.isinf(count) else count
+    if math.isinf(count):
+        return "never"
+    return count or "at once"

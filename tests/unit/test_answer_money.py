@@ -10,7 +10,7 @@ from planner.answer.class_cost import class_costs
 from planner.answer.decided import Decided
 from planner.answer.money import books
 from planner.candidates.assemble import build
-from planner.errors import PlannerError
+from planner.errors import PlannerError, ScenarioError
 from planner.optimize.objective import cost_usd
 from tests.small_world import CHAT, HQ, NIGHT, decide, known, mixed, mixed_scenario, scenario
 
@@ -133,3 +133,11 @@ def test_quantities_of_the_books_are_the_fleets():
     lot_hours = np.array(plan.ledger_quantities["on_demand_l40s_cloud_lot_hours"])
     hours = np.array([b.hours for b in plan.blocks])
     assert lot_hours.sum() == pytest.approx((np.array(rented.lots_by_block).T * hours).sum())
+
+
+@pytest.mark.parametrize("name", ["finance.discount_rate", "discount_rate"])
+def test_recost_refuses_what_no_scenario_may_have(name):
+    with pytest.raises(
+        ScenarioError, match=r"finance\.discount_rate: .*greater than or equal to 0"
+    ):
+        report.recost(mixed()[1], {name: -5.0})

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from planner.errors import InfeasibleError, StoppedError, VerificationError
 from planner.files.scenario import parse_scenario
 from planner.files.template import template
 from planner.result import CandidateRow, Plan
+from tests.plan_fixture import small_plan
 
 EMPTY = (
     "periods", "blocks", "demand", "fleet", "pools", "apis", "ledger_lines", "class_costs",
@@ -71,6 +73,7 @@ def world(tmp_path, monkeypatch):
         return plan.model_copy(update={"npv_usd": 90.0})
 
     report = types.ModuleType("planner.report")
+    report.__path__ = [str(Path(planner.__file__).parent / "report")]
     report.write = lambda plan, path: path.write_text(plan.model_dump_json())
     report.metrics = lambda plan: {"npv_usd": plan.npv_usd}
     report.recost = recost
@@ -261,7 +264,7 @@ def test_blank_figures_meet_no_bound_and_sort_last():
 
 
 def test_report_recosts_and_writes(world, capsys, tmp_path):
-    (tmp_path / "plan.json").write_text(make_plan().model_dump_json())
+    (tmp_path / "plan.json").write_text(small_plan().model_dump_json())
     change = ["--set", "finance.discount_rate=0.1"]
     status, out, _ = run(capsys, "report", "plan.json", *change, "-o", "b.json", "--json")
     assert status == 0
@@ -269,7 +272,7 @@ def test_report_recosts_and_writes(world, capsys, tmp_path):
     assert json.loads(out) == {"npv_usd": 90.0}
     assert json.loads((tmp_path / "b.json").read_text())["npv_usd"] == 90.0
     _, out, _ = run(capsys, "report", "plan.json")
-    assert out == "cost 100 [usd]\n"
+    assert out == f"cost {small_plan().npv_usd:g} [usd]\n"
 
 
 @pytest.mark.parametrize(
@@ -282,7 +285,7 @@ def test_report_recosts_and_writes(world, capsys, tmp_path):
     ],
 )
 def test_report_refuses_what_it_cannot_set(world, capsys, tmp_path, change, says):
-    (tmp_path / "plan.json").write_text(make_plan().model_dump_json())
+    (tmp_path / "plan.json").write_text(small_plan().model_dump_json())
     status, _, err = run(capsys, "report", "plan.json", "--set", change)
     assert status == 2
     assert says in err

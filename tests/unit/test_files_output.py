@@ -8,6 +8,7 @@ import pytest
 from planner.errors import ScenarioError
 from planner.files.output import atomic_path, ensure_folder, ensure_writable, safe_name, write_text
 from planner.files.plan_json import read_plan
+from tests.plan_fixture import small_plan
 
 
 def write_half(path):
@@ -108,3 +109,41 @@ def test_many_damages_are_cut_short(tmp_path):
     path.write_text(json.dumps({"plan_version": 1, "notes": [1] * 99}))
     with pytest.raises(ScenarioError, match=r"and [0-9]+ more"):
         read_plan(path)
+
+
+def test_a_file_that_nobody_may_write_stays(tmp_path):
+    path = tmp_path / "plan.xlsx"
+    path.write_text("kept")
+    path.chmod(0o444)
+    with pytest.raises(ScenarioError, match="read-only"), atomic_path(path) as temporary:
+        temporary.write_text("lost")
+    assert path.read_text() == "kept"
+
+
+def edited(change):
+    data = json.loads(small_plan().model_dump_json())
+    change(data)
+    return json.dumps(data)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda d: d.update(npv_usd=2 * d["npv_usd"]), "the file was edited"),
+        (lambda d: d["ledger_inputs"][0].update(value=0.5), "its own ledger gives"),
+        (lambda d: d["ledger_lines"][0].update(formula="import os"), "no formula of the ledger"),
+        (lambda d: d["ledger_lines"][0].update(formula="month + x"), "neither an input nor a line"),
+        (lambda d: d["ledger_lines"][0].update(colour="red"), "fields of a ledger line"),
+        (lambda d: d.update(periods=[]), "periods: none"),
+        (lambda d: d["fleet"][0].update(lots_in_service=[1.0]), "1 values for"),
+        (lambda d: d["pools"][0].update(served_frac=[[1.0]]), "pools\\[0\\].served_frac"),
+        (lambda d: d["scenario"].pop("horizon"), "scenario.horizon.start: missing"),
+    ],
+)
+def test_plans_whose_parts_do_not_fit_are_refused(tmp_path, change, says):
+    path = tmp_path / "plan.json"
+    path.write_text(edited(change))
+    with pytest.raises(ScenarioError, match=says):
+        read_plan(path)
+    path.write_text(edited(lambda _: None))
+    assert read_plan(path) == small_plan()

@@ -253,6 +253,16 @@ def test_staff_licences_and_sales_tax():
     assert values["on_demand_h100_us_east_licences_usd"].sum() == pytest.approx(80)
 
 
+def test_cost_of_staff_rises_with_its_escalator():
+    # Eight accelerators x 0.002 x 150,000 a year: 200 a month, 5 % more a year later.
+    given = Running(a(0.002), a(150_000.0), a(0.05))
+    offer = dataclasses.replace(owned(), lot_gpus=a(8), running=given)
+    values, _ = rows(owned_lines(offer, SITE), common(), months=24,
+                     quantities={"own_h100_hq_bought": at(0, total=24)})  # fmt: skip
+    staff = values["own_h100_hq_staff_usd"]
+    assert staff[[0, 12]].tolist() == pytest.approx([200.0, 210.0])
+
+
 PERIODS, HORIZON, TOTAL = 6, 18, 18 + 40
 CALENDAR = {
     **calendar_quantities("2027-05", HORIZON, TOTAL, fiscal_year_start_month=7),

@@ -392,6 +392,7 @@ def test_command_writes_nothing_that_does_not_reconcile(tmp_path, capsys, monkey
     plan: Plan = rented()
     lines = [*plan.ledger_lines, dataclasses.asdict(line)]
     strange = plan.model_copy(update={"ledger_lines": lines})
+    strange = strange.model_copy(update={"npv_usd": view(strange).npv_usd})
     Path("plan.json").write_text(strange.model_dump_json())
     status, _, err = run(capsys, "export", "focus", "plan.json", "-o", "focus")
     assert status == 1
