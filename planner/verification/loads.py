@@ -90,7 +90,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class _Room:
+class Room:
     """Machines of one accelerator at one site at one time, and what they host; accelerators."""
 
     held: float
@@ -167,10 +167,10 @@ def _standing(
         if row.rate_stated:
             continue
         node = nodes[row.accelerator, pool.site]
-        lot_gpus = _lot_gpus(plan, row.accelerator, pool.site)
-        gpus = packed_gpus(row.gpus, lot_gpus)
+        lot = lot_gpus(plan, row.accelerator, pool.site)
+        gpus = packed_gpus(row.gpus, lot)
         rooms = [
-            [_room(plan, rows, pool, lot_gpus, (t, b)) for b in blocks]
+            [room(plan, rows, row.accelerator, pool.site, (t, b)) for b in blocks]
             for t in range(len(plan.periods))
         ]
         for t, b, rate in _rates(plan, pool, row):
@@ -210,13 +210,13 @@ def _conditions(planned: int) -> Iterator[tuple[Condition, int]]:
     yield "one_more_out", planned + 1
 
 
-def _planned_out(rooms: Sequence[_Room], node: Node, availability: float) -> int:
+def _planned_out(rooms: Sequence[Room], node: Node, availability: float) -> int:
     """Nodes that may be out at once while the availability target still holds.
 
     Spares are kept for the nodes that must be up in the period's busiest block, less what is
     rented by the hour: a provider replaces that.
     """
-    most = max(room.used - (room.held - room.firm) for room in rooms)
+    most = max(now.used - (now.held - now.firm) for now in rooms)
     needed = max(math.ceil(most / node.gpus - SLACK), 0)
     return int(spares(needed, node.out_frac, availability))
 
@@ -266,25 +266,30 @@ def _taken_over(one: _Standing, lost: Load, beside: Sequence[_Standing]) -> Iter
         )  # fmt: skip
 
 
-def _lot_gpus(plan: Plan, accelerator: str, site: str) -> int:
+def lot_gpus(plan: Plan, accelerator: str, site: str) -> int:
+    """Accelerators that are bought or rented together."""
     return next(
         row.lot_gpus for row in plan.fleet if (row.accelerator, row.site) == (accelerator, site)
     )
 
 
-def _room(
-    plan: Plan, rows: dict[str, CandidateRow], pool: PoolRow, lot_gpus: int, at: tuple[int, int]
-) -> _Room:
-    t, b = at
-    accelerator = rows[pool.candidate].accelerator
-    mine = [f for f in plan.fleet if (f.site, f.accelerator) == (pool.site, accelerator)]
+def room(
+    plan: Plan,
+    rows: Mapping[str, CandidateRow],
+    accelerator: str,
+    site: str,
+    at: tuple[int, int],
+) -> Room:
+    """What there is of an accelerator at a site in one period and block."""
+    (t, b), lot = at, lot_gpus(plan, accelerator, site)
+    mine = [f for f in plan.fleet if (f.site, f.accelerator) == (site, accelerator)]
     by_option = [(f.option, f.lots_by_block[t][b] * f.lot_gpus) for f in mine]
     beside = [
-        (p.replicas[t][b], packed_gpus(rows[p.candidate].gpus, lot_gpus))
+        (p.replicas[t][b], packed_gpus(rows[p.candidate].gpus, lot))
         for p in plan.pools
-        if p.site == pool.site and rows[p.candidate].accelerator == accelerator
+        if p.site == site and rows[p.candidate].accelerator == accelerator
     ]
-    return _Room(
+    return Room(
         held=sum(gpus for _, gpus in by_option),
         firm=sum(gpus for option, gpus in by_option if option != "on_demand"),
         used=sum(replicas * gpus for replicas, gpus in beside),
@@ -292,7 +297,7 @@ def _room(
     )
 
 
-def _replicas(planned: float, room: _Room) -> tuple[float, float]:
+def _replicas(planned: float, now: Room) -> tuple[float, float]:
     """Replicas of a pool at a time, and accelerators that then stand idle beside it.
 
     The plan counts parts of replicas away from the peak, where machines stand idle: they are
@@ -300,9 +305,9 @@ def _replicas(planned: float, room: _Room) -> tuple[float, float]:
     is a whole one for a part of the block. Where machines are too few, every pool goes short by
     the same share.
     """
-    if room.whole <= room.held * (1 + SLACK):
-        return max(math.ceil(planned - SLACK), 1.0), room.held - room.whole
-    if room.used <= room.held * (1 + SLACK):
-        return max(planned, 1.0), room.held - room.used
-    left = planned * room.held / room.used
+    if now.whole <= now.held * (1 + SLACK):
+        return max(math.ceil(planned - SLACK), 1.0), now.held - now.whole
+    if now.used <= now.held * (1 + SLACK):
+        return max(planned, 1.0), now.held - now.used
+    left = planned * now.held / now.used
     return (left if left >= 1 - SLACK else 0.0), 0.0
