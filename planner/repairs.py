@@ -8,7 +8,15 @@ from planner import pipeline
 from planner.candidates.subject import Subject, pool_of, promise_of
 from planner.errors import InfeasibleError, StoppedError
 from planner.files.catalog import load_catalog
-from planner.result import CandidateRow, Plan, Repair, RepairRound, TestedPool, Verification
+from planner.result import (
+    CandidateRow,
+    Plan,
+    Repair,
+    RepairRound,
+    ReplayedTrace,
+    TestedPool,
+    Verification,
+)
 from planner.schema.catalog import Catalog
 from planner.schema.demand import Online
 from planner.simulate.rates import refined_rate
@@ -76,14 +84,10 @@ def repair(
     steps: list[RepairRound] = []
     ended = f"a promise still breaks after {rounds} rounds"
     while not verdict.kept and len(steps) < rounds:
-        beyond = _beyond_rates(verdict)
-        if beyond:
-            ended = beyond
-            break
         try:
             lower = _tightened(answer, verdict, rows, shares, seed=seed, replay=replay)
-            if steps and not lower:
-                ended = "no load breaks at a rate it was planned for: nothing is left to lower"
+            if not lower and (steps or _settled(answer, verdict)):
+                ended = _why_not(verdict)
                 break
             shares |= lower
             new = pipeline.solve(
@@ -113,9 +117,13 @@ def _told(
     story = Repair(
         npv_before_usd=before.npv_usd, npv_after_usd=answer.npv_usd, rounds=steps, ended=ended
     )
+    alike: dict[float, list[str]] = {}
+    for name, share in (steps[-1].lowered if steps else {}).items():
+        alike.setdefault(share, []).append(name)
     notes = [
-        f"Rates of {name} planned at {share:.1%} of what simulation first gave: a promise broke."
-        for name, share in (steps[-1].lowered if steps else {}).items()
+        f"Rates of {names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''} planned at "
+        f"{share:.1%} of what simulation first gave: a promise broke."
+        for share, names in alike.items()
     ]
     return answer.model_copy(
         update={
@@ -125,13 +133,25 @@ def _told(
     )
 
 
-def _beyond_rates(verdict: Verification) -> str:
-    """Why lower rates cannot mend what is left; blank where they may."""
-    traces = [row for row in verdict.traces if row.verdict == "broken"]
-    loads = len(traces) < verdict.broken
-    if loads or not all(beyond_plan(row) for row in traces):
-        return ""
+def _broken_traces(verdict: Verification) -> list[ReplayedTrace]:
+    return [row for row in verdict.traces if row.verdict == "broken"]
+
+
+def _settled(plan: Plan, verdict: Verification) -> bool:
+    """Whether another solve would give the same: only traces break, on simulated rates."""
+    traces = _broken_traces(verdict)
+    simulated = {row.id for row in plan.candidates if row.simulated}
+    return len(traces) == verdict.broken and all(
+        row.candidate in simulated or beyond_plan(row) for row in traces
+    )
+
+
+def _why_not(verdict: Verification) -> str:
+    """Why lower rates do not mend what is left."""
+    traces = _broken_traces(verdict)
     found = [f"{row.trace}: {row.advice}" for row in traces]
+    if len(traces) < verdict.broken:
+        found.append("no load breaks at a rate it was planned for: nothing is left to lower")
     if verdict.unverified:
         found.append("static batches are not simulated")
     return "; ".join(dict.fromkeys(found))
@@ -153,20 +173,39 @@ def _tightened(
     """
     rows = {row.id: row for row in plan.candidates}
     worst = _worst(verdict, rows)
-    traces = [row for row in verdict.traces if row.verdict == "broken"]
+    traces = _broken_traces(verdict)
     if not worst and not any(rows[row.candidate].simulated for row in traces):
         return {}
     on = grounds(plan, catalog)
-    held = {
-        name: _held_share(on.known[name], rows[name], load, seed) for name, load in worst.items()
+    lower = {
+        name: shares.get(name, 1.0) * _held_share(on.known[name], rows[name], load, seed)
+        for name, load in worst.items()
     }
     for ask in replay if traces else ():
         for at, frac in held_fracs(ask, on, seed=seed):
             row = rows[at.candidate]
             if row.simulated:
-                share = _share(frac * at.rps_each, row, at.replicas, at.rps_each)
-                held[row.id] = min(held.get(row.id, 1.0), share)
-    return {name: shares.get(name, 1.0) * share for name, share in held.items()}
+                held = _share(frac * at.rps_each, row, at.replicas, at.rps_each)
+                for name in _alike(row, plan.candidates):
+                    before = shares.get(name, 1.0)
+                    share = min(shares.get(row.id, 1.0) * held, before)
+                    lower[name] = min(lower.get(name, before), share)
+    return lower
+
+
+def _alike(row: CandidateRow, every: Sequence[CandidateRow]) -> list[str]:
+    """The candidate first, and those that differ from it in formats and engine alone.
+
+    What a trace asks beyond the planned lengths and gaps it asks of all of them.
+    """
+    others = [
+        other.id
+        for other in every
+        if other.rate_rps
+        and (other.demand_class, other.model, other.accelerator, other.gpus, other.mode)
+        == (row.demand_class, row.model, row.accelerator, row.gpus, row.mode)
+    ]
+    return [row.id, *(name for name in others if name != row.id)]
 
 
 def _worst(verdict: Verification, rows: Mapping[str, CandidateRow]) -> dict[str, TestedPool]:

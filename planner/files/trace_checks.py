@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -23,6 +24,11 @@ ABSURD_TOKENS = 10_000_000
 """The longest context that any published model states; a longer request is a slip."""
 HOLE_S = SECONDS_PER_HOUR
 SPAN_MAX_S = 10 * DAYS_PER_YEAR * SECONDS_PER_DAY
+SPREADSHEET_DAY_0, SPREADSHEET_DAYS = date(1899, 12, 30), (36_526.0, 73_051.0)
+"""Day 0 of spreadsheets, and their numbers of 2000-01-01 and 2100-01-01."""
+SPREADSHEET_SLACK_S = 0.02
+STUCK_LEAST, STUCK_TIMES = 100, 10
+"""Rows of one stamp that are named: at least, and over those of any other."""
 SHOWN = 3
 """Row numbers shown of each problem."""
 _RULES = {
@@ -195,18 +201,69 @@ def checked(
     ordered = _distinct(_sorted(usable, problems), problems)
     assert ordered.time_s is not None
     time_s = ordered.time_s - ordered.time_s[0]
-    if clock.is_epoch and clock.origin > LATEST_S:
-        problems.hopeless.append(f"timestamp: {clock.origin:g} s since 1970 is no plausible date")
+    wrong = _implausible(ordered, time_s, clock)
+    if wrong:
+        problems.hopeless.append(wrong)
         return CleanRows({}, None, None, (), "")
-    if time_s[-1] > SPAN_MAX_S:
-        years = time_s[-1] / (DAYS_PER_YEAR * SECONDS_PER_DAY)
-        problems.hopeless.append(f"timestamp: the rows span {years:,.0f} years; 10 are read")
-        return CleanRows({}, None, None, (), "")
+    problems.notes += _stuck_words(time_s, ordered.number)
     wall, name = _wall(time_s, clock.origin + float(ordered.time_s[0]), clock, zone, problems)
     found = CleanRows(ordered.lengths, time_s, wall, (), name)
     found = _holes(found, ordered.number, problems)
     problems.notes += problems.cleaned()
     return found
+
+
+def _implausible(ordered: Rows, time_s: Array, clock: Clock) -> str:
+    """What is wrong with the stamps as a whole; blank for nothing."""
+    assert ordered.time_s is not None
+    if clock.is_epoch and clock.origin > LATEST_S:
+        return f"timestamp: {clock.origin:g} s since 1970 is no plausible date"
+    if time_s[-1] > SPAN_MAX_S:
+        return _span_words(time_s, ordered.number)
+    if clock.guessed and _counts_days(ordered.time_s + clock.origin):
+        first = clock.origin + float(ordered.time_s[0])
+        day = SPREADSHEET_DAY_0 + timedelta(days=math.floor(first))
+        return (
+            f"timestamp: row {ordered.number[0]:,}: {first:,.8g} looks like a spreadsheet's day, "
+            f"{day:%Y-%m-%d}: write dates; --time-unit s if these are seconds"
+        )
+    return ""
+
+
+def _span_words(time_s: Array, numbers: NDArray[np.int64]) -> str:
+    """Where rows lie apart that cannot belong together."""
+    year_s = DAYS_PER_YEAR * SECONDS_PER_DAY
+    gaps = np.diff(time_s)
+    widest = int(np.argmax(gaps))
+    return (
+        f"timestamp: the rows span {time_s[-1] / year_s:,.0f} years, 10 are read; "
+        f"{gaps[widest] / year_s:,.1f} of them lie between row {numbers[widest]:,} and row "
+        f"{numbers[widest + 1]:,}: two units of time, or a wrong clock"
+    )
+
+
+def _counts_days(stamps: Array) -> bool:
+    """Whether numbers are days of this century, as spreadsheets write them, to the second."""
+    low, high = SPREADSHEET_DAYS
+    inside = low <= float(stamps[0]) and float(stamps[-1]) < high
+    seconds = stamps * SECONDS_PER_DAY
+    to_the_second = bool(np.all(np.abs(seconds - np.rint(seconds)) < SPREADSHEET_SLACK_S))
+    return inside and to_the_second and bool(np.any(stamps != np.floor(stamps)))
+
+
+def _stuck_words(time_s: Array, numbers: NDArray[np.int64]) -> list[str]:
+    """A stamp that far more rows bear than any other."""
+    starts = np.flatnonzero(np.diff(time_s, prepend=-1.0) > 0)
+    runs = np.diff(np.append(starts, len(time_s)))
+    longest = int(np.argmax(runs))
+    usual = float(np.max(np.delete(runs, longest), initial=1.0))
+    if len(runs) < 2 or runs[longest] < max(STUCK_LEAST, STUCK_TIMES * usual):
+        return []
+    return [
+        f"{runs[longest]:,} rows from row {numbers[starts[longest]]:,} on bear one time stamp, "
+        f"others at most {usual:,.0f}: a burst, or a clock that stood; rates and burstiness count "
+        "them as they are"
+    ]
 
 
 def _one_zone(rows: Rows, clock: Clock, zone: ZoneInfo | None, problems: Problems) -> Rows:

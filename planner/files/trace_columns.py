@@ -104,6 +104,8 @@ class Clock:
     """Offsets from UTC of ISO stamps that state one."""
     has_naive: bool = False
     """Whether some state none."""
+    guessed: bool = False
+    """Whether the unit follows from the size of the stamps alone."""
     _first: Any = None
 
     @property
@@ -136,6 +138,7 @@ class Clock:
             whole = pd.api.types.is_integer_dtype(cells)
             self._first = int(cells.iloc[place]) if whole else float(values[place])
             if self.unit is None:
+                self.guessed = True
                 self.unit = _unit(float(np.nanmedian(np.abs(values[~bad]))))
             self.origin = float(self._first) * TIME_UNITS[self.unit]
         assert self.unit is not None

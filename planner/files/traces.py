@@ -10,6 +10,7 @@ import gzip
 import importlib
 import io
 import json
+import re
 import warnings
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -120,8 +121,13 @@ def read_trace(
     except UnicodeDecodeError as error:
         raise ScenarioError(where, [f"is no UTF-8 text (byte {error.start})"]) from None
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
-        raise ScenarioError(where, [f"is no CSV table: {error}"]) from None
+        raise ScenarioError(where, [f"is no CSV table: {_by_row(str(error))}"]) from None
     return _trace(where, columns, clock, problems, ZoneInfo(timezone) if timezone else None)
+
+
+def _by_row(text: str) -> str:
+    """A parser's message with rows as they are counted here, from 1 below the header."""
+    return re.sub(r"\bline (\d+)", lambda found: f"row {int(found[1]) - 1:,}", text)
 
 
 def _trace(

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from planner.report.words import INCIDENTS, plural, pool_name, promise_text, taken_over_text
+from planner.report.words import (
+    INCIDENTS,
+    lowered_text,
+    plural,
+    pool_name,
+    promise_text,
+    taken_over_text,
+)
 from planner.result import Attained, Incident, Repair, ReplayedTrace, TestedPool, Verification
 
 STYLES = {"kept": "green", "broken": "bold red", "unverified": "magenta", "exposed": "yellow"}
@@ -57,24 +65,35 @@ def _style(kept: bool) -> str:
     return STYLES["kept" if kept else "broken"]
 
 
-def _new(title: str, texts: Iterable[str], numbers: Iterable[str]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    for heading in texts:
-        table.add_column(heading, overflow="fold")
+def _new(title: str, texts: Mapping[str, int], numbers: Iterable[str]) -> Table:
+    """A table that fits 80 columns: texts fold, numbers stand below each other in few columns.
+
+    Parameters
+    ----------
+    texts : heading -> least width.
+    """
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD,
+        pad_edge=False, collapse_padding=True,
+    )  # fmt: skip
+    for heading, width in texts.items():
+        table.add_column(heading, overflow="fold", min_width=width)
     for heading in numbers:
         table.add_column(heading, justify="right", no_wrap=True)
     return table
 
 
+LATENCIES = ("TTFT ms\n± 95 %\npromised", "TPOT ms\n± 95 %\npromised")
+LATE = "late\nrefused\npre-empted"
+
+
 def _simulated(candidate: str, pools: Sequence[TestedPool]) -> Table:
     """Loads of one candidate that were simulated."""
-    numbers = (
-        "replicas", "req/s each", "of limit", "TTFT ms", "TPOT ms", "late", "cache", "evicted",
-    )  # fmt: skip
-    table = _new(candidate, ("simulated", "verdict"), numbers)
+    numbers = ("replicas\nreq/s each\nof limit", *LATENCIES, LATE, "cache\nat most")
+    table = _new(candidate, {"simulated": 24}, numbers)
     for row in pools:
         if row.candidate == candidate and row.requests:
-            table.add_row(*_cells(row))
+            table.add_row(*_cells(row), end_section=True)
     return table
 
 
@@ -82,18 +101,20 @@ def _cells(row: TestedPool) -> list[Text]:
     sized = f"{row.replicas:,.4g}"
     if row.replicas_simulated < int(row.replicas):
         sized += f" (as {row.replicas_simulated})"
+    most = "" if row.throughput_rps is None else f", finishes {row.throughput_rps:.4g}/s each"
     return [
-        Text(_where(row)),
-        Text(row.verdict, STYLES[row.verdict]),
-        Text(sized),
-        Text(f"{row.rps_per_replica:.4g}"),
-        Text(_share(row.utilization)),
-        Text(_attained(row.ttft)),
-        Text(_attained(row.tpot)),
-        Text(_late(row.ttft, row.tpot)),
-        Text(_share(row.kv_mean_frac)),
-        Text(_share(row.preempted_frac)),
-    ]
+        Text(f"{_where(row)}\n").append(row.verdict, STYLES[row.verdict]).append(most, "default"),
+        _lines(sized, f"{row.rps_per_replica:.4g}", _share(row.utilization)),
+        *_latencies(row),
+        _lines(
+            _late(row.ttft, row.tpot), _fine(row.refused_frac), _fine(row.preempted_frac)
+        ),
+        _lines(_share(row.kv_mean_frac), _share(row.kv_max_frac)),
+    ]  # fmt: skip
+
+
+def _lines(*texts: str) -> Text:
+    return Text("\n".join(texts))
 
 
 def _where(row: TestedPool) -> str:
@@ -106,9 +127,10 @@ def _blocks(pools: Sequence[TestedPool]) -> Table:
     """A row for each pool and block: its hardest period, and the worst verdict by nodes out."""
     table = _new(
         "Every block, in its hardest period",
-        ("class on accelerator, site, block", "all nodes up", "out as planned", "one more out"),
-        ("periods", "req/s each", "of limit"),
-    )
+        {"class on accelerator, site, block": 16, "all\nup": 6, "out as\nplanned": 7,
+         "one\nmore": 7},
+        ("periods", "req/s\neach", "of\nlimit"),
+    )  # fmt: skip
     groups: dict[tuple[str, str, str], list[TestedPool]] = {}
     for row in pools:
         groups.setdefault((pool_name(row.candidate), row.site, row.block), []).append(row)
@@ -135,8 +157,8 @@ def _worst(rows: Sequence[TestedPool], condition: str) -> Text:
 def _listing(pools: Sequence[TestedPool]) -> Table:
     """Every load."""
     table = _new(
-        "Every load", ("class", "where, when", "verdict", "decided by"),
-        ("replicas", "req/s each", "of limit"),
+        "Every load", {"class": 5, "where, when": 18, "verdict": 7, "decided by": 12},
+        ("replicas", "req/s\neach", "of\nlimit"),
     )  # fmt: skip
     for row in pools:
         table.add_row(
@@ -155,20 +177,18 @@ def _incidents(rows: Sequence[Incident]) -> Table:
     """Hours with failures."""
     table = _new(
         "An hour at the peak in which replicas are missing (no part of the verdict)",
-        ("class on accelerator, site", "what", "back after"),
-        ("out", "of", "late", "promised", "worst 5 min", "over after"),
+        {"class on accelerator, site": 16, "what; back after": 20},
+        ("out\nof", "late\npromised", "worst\n5 min", "over\nafter"),
     )
     for row in rows:
-        over = "not in the hour" if row.recovered_s is None else _minutes(row.recovered_s)
+        over = "not in\nthe hour" if row.recovered_s is None else _minutes(row.recovered_s)
+        late = Text(_fine(row.late_frac), STYLES["kept" if row.within_promise else "exposed"])
         table.add_row(
             Text(f"{pool_name(row.candidate)}, {row.site}"),
-            Text(INCIDENTS[row.kind]),
-            Text(f"{_minutes(row.back_s)}: {row.back_by}"),
-            Text(str(row.replicas_out)),
-            Text(str(row.replicas)),
-            Text(f"{row.late_frac:.1%}", STYLES["kept" if row.within_promise else "exposed"]),
-            Text(f"{row.promised_late_frac:.1%}"),
-            Text(f"{row.worst_frac:.1%}"),
+            Text(f"{INCIDENTS[row.kind]}; {_minutes(row.back_s)}: {row.back_by}"),
+            _lines(str(row.replicas_out), str(row.replicas)),
+            late.append(f"\n{_fine(row.promised_late_frac)}", "default"),
+            Text(_fine(row.worst_frac)),
             Text(over),
         )
     return table
@@ -183,13 +203,14 @@ def _trace(row: ReplayedTrace) -> Group:
     where = f"{pool_name(row.candidate)} at {row.site}, {row.period}, "
     head = Text(f"Trace {row.trace} against {where}")
     head.append(f"{row.block}: ").append(row.verdict, STYLES[row.verdict])
-    numbers = ("replicas", "req/s", "busiest 5 min", "TTFT ms", "TPOT ms", "late", "busy", "cache")
-    table = _new("", (), (*numbers, "evicted", "refused"))
+    numbers = ("replicas\nreq/s\nbusiest 5 min", *LATENCIES, LATE, "cache\nat most\nbusy")
+    table = _new("", {}, numbers)
     table.add_row(
-        f"{row.replicas:,}", f"{row.mean_rps:.4g}", f"{row.peak_rps:.4g}", _attained(row.ttft),
-        _attained(row.tpot), _late(row.ttft, row.tpot), _share(row.utilization),
-        _share(row.kv_mean_frac), _share(row.preempted_frac), _share(row.refused_frac),
-    )  # fmt: skip
+        _lines(f"{row.replicas:,}", f"{row.mean_rps:.4g}", f"{row.peak_rps:.4g}"),
+        *_latencies(row),
+        _lines(_late(row.ttft, row.tpot), _fine(row.refused_frac), _fine(row.preempted_frac)),
+        _lines(_share(row.kv_mean_frac), _share(row.kv_max_frac), _share(row.utilization)),
+    )
     more = f"{row.requests:,} requests over {row.seconds / MINUTE_S:,.0f} min; {row.rate_note}"
     said = [line for line in (row.reason, row.advice, more) if line]
     return Group(head, table, Text("\n".join(said) + "\n"))
@@ -199,9 +220,8 @@ def _repair(found: Repair) -> Text:
     """What was lowered, and what it cost."""
     text = Text("Repair\n", "bold")
     for number, row in enumerate(found.rounds, 1):
-        lowered = ", ".join(f"{name} to {share:.1%}" for name, share in row.lowered.items())
         parts = ["simulated rates"]
-        parts += [f"of {lowered}"] if lowered else []
+        parts += [f"of {lowered_text(row)}"] if row.lowered else []
         broke = "every promise holds" if not row.broken else f"{plural(row.broken, 'load')} broke"
         text.append(
             f"  round {number}: {', '.join(parts)}: {row.npv_usd:,.0f} USD, {broke}\n", "default"
@@ -215,11 +235,25 @@ def _repair(found: Repair) -> Text:
     return text
 
 
-def _attained(found: Attained | None) -> str:
+def _latencies(row: TestedPool | ReplayedTrace) -> tuple[Text, Text]:
+    return _attained(row.ttft), _attained(row.tpot)
+
+
+def _attained(found: Attained | None) -> Text:
+    """Value, half its interval, and the promise; a batch class has none."""
     if found is None:
-        return "-"
+        return Text("-")
     sign = "<=" if found.value_ms <= found.target_ms else ">"
-    return f"{found.value_ms:,.4g} {sign} {found.target_ms:,.4g}"
+    half = (found.high_ms - found.low_ms) / 2
+    return _lines(
+        f"{found.value_ms:,.4g}",
+        f"± {half:,.2g}" if half < math.inf else "± ?",
+        f"{sign} {found.target_ms:,.4g}",
+    )
+
+
+def _fine(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
 
 
 def _late(ttft: Attained | None, tpot: Attained | None) -> str:

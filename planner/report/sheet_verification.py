@@ -8,7 +8,14 @@ from openpyxl.utils import get_column_letter
 
 from planner.report.page import Book, Page
 from planner.report.style import CENTS, COUNT, PERCENT, TEAL, TENTHS, TEXT
-from planner.report.words import INCIDENTS, NODES_OUT, pool_name, promise_text, taken_over_text
+from planner.report.words import (
+    INCIDENTS,
+    NODES_OUT,
+    lowered_text,
+    pool_name,
+    promise_text,
+    taken_over_text,
+)
 from planner.result import Attained, Plan, ReplayedTrace, TestedPool, Verification
 
 COLUMNS: tuple[tuple[str, float, str], ...] = (
@@ -198,8 +205,11 @@ def _repair(page: Page, found: Verification, row: int) -> int:
     )  # fmt: skip
     row += 2
     for number, step in enumerate(repair.rounds, 1):
-        lowered = "; ".join(f"{name} to {share:.1%}" for name, share in step.lowered.items())
-        rates = f"rates lowered: {lowered}" if lowered else "rates of what is used simulated"
+        rates = (
+            f"rates lowered: {lowered_text(step)}"
+            if step.lowered
+            else "rates of what is used simulated"
+        )
         broke = f"{step.broken} loads broke" if step.broken else "every promise holds"
         page.put(row, 1, f"Round {number}: {rates}; {step.npv_usd:,.0f} USD, {broke}", "note")
         row += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.result import ApiRow, FleetRow, Plan, TestedPool, Verification
+from planner.result import ApiRow, FleetRow, Plan, RepairRound, TestedPool, Verification
 
 OPTIONS = {
     "owned": "owned",
@@ -65,6 +65,17 @@ def taken_over_text(row: TestedPool) -> str:
         return ""
     candidate, _, site = row.takes_over.rpartition(" at ")
     return f"in place of {pool_name(candidate)} at {site}"
+
+
+def lowered_text(step: RepairRound) -> str:
+    """Whose rates a round lowered, those to the same share in one clause."""
+    alike: dict[float, list[str]] = {}
+    for name, share in step.lowered.items():
+        alike.setdefault(share, []).append(name)
+    return "; ".join(
+        f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''} to {share:.1%}"
+        for share, names in alike.items()
+    )
 
 
 def promise_text(found: Verification) -> str:

@@ -1,7 +1,8 @@
 """Bad hours: a node fails at the peak, replicas still start, nodes are taken again and again.
 
 Steady states with nodes out are loads (see `loads`); here is the way there: requests of lost
-replicas start again elsewhere, and the rest carries all traffic until replicas are back.
+replicas start again elsewhere, and the rest carries all traffic until replicas are back. A pool
+that one node takes whole answers nobody until then: other pools are not asked within the hour.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ from numpy.typing import NDArray
 from planner.candidates.machines import REPLACEMENT_H, SOFT_REPAIR_H
 from planner.candidates.offers import assumption
 from planner.candidates.subject import Subject, pool_of
-from planner.result import CandidateRow, Incident, Plan
+from planner.result import Incident
 from planner.result.verification import IncidentKind
 from planner.schema.catalog import Catalog
 from planner.schema.demand import Online
-from planner.schema.scenario import Scenario
 from planner.simulate.arrivals import Piece
 from planner.simulate.pool import Outage
 from planner.simulate.timeline import Timeline, drawn, joined_pieces, timeline
 from planner.units import HOURS_PER_DAY, SECONDS_PER_HOUR
-from planner.verification.loads import Load, hardest
+from planner.verification.loads import SLACK, Load, hardest
+from planner.verification.step_ups import Start, hardest_starts
+from planner.verification.subjects import Grounds
 from planner.verification.trials import late_fracs
 
 Array = NDArray[np.float64]
@@ -33,6 +35,8 @@ Whole = NDArray[np.int64]
 REPLICA_START_S = "replica-start-s"
 WARM_S, WINDOW_S, WINDOWS_SEEN = 600.0, 60.0, 5
 """Before the hour; shares are read in running spans of five minutes."""
+LEAST_BEFORE = 0.01
+"""Rate before a block, over that in it, of a pool that then only stands by."""
 REPLICAS_MAX = 64
 """Simulated of a larger pool, of which the same node is a larger share."""
 
@@ -50,33 +54,34 @@ class Case:
     replicas_out: int
     back_s: float
     back_by: str
+    rps_meanwhile: float | None = None
+    """Of the pool until all replicas are back, where others are missing too."""
+
+    @property
+    def requests(self) -> float:
+        """About so many are simulated."""
+        return self.load.rps_each * self.replicas * SECONDS_PER_HOUR
 
 
-def cases(
-    plan: Plan,
-    loads: Sequence[Load],
-    scenario: Scenario,
-    catalog: Catalog,
-    *,
-    taken_per_node_day: float = 0.0,
-    seed: int = 0,
-) -> list[Case]:
-    """Bad hours of every online pool at its hardest load.
+def cases(on: Grounds, *, taken_per_node_day: float = 0.0, seed: int = 0) -> list[Case]:
+    """Bad hours of every online pool at its hardest load, and at its class's hardest step-up.
 
     Parameters
     ----------
     taken_per_node_day : how often a node is taken back, as spot machines are; 0 is never.
     """
-    own = {site.name for site in scenario.sites if site.kind != "cloud"}
-    online = {demand.name for demand in scenario.demand if isinstance(demand, Online)}
-    rows = {row.id: row for row in plan.candidates}
+    own = {site.name for site in on.scenario.sites if site.kind != "cloud"}
+    online = [demand.name for demand in on.scenario.demand if isinstance(demand, Online)]
+    normal = [load for load in on.able if load.condition == "normal" and not load.down]
     found = []
-    for some in _pools(loads, online):
+    for some in _pools(normal, online):
         load = hardest(some)
-        found.append(_node_fails(load, catalog, own=load.site in own))
-        found += _replicas_start(some, rows[load.candidate], plan, catalog)
+        found.append(_node_fails(load, on.catalog, own=load.site in own))
         if taken_per_node_day > 0:
-            found.append(_interruptions(load, catalog, taken_per_node_day, seed))
+            found.append(_interruptions(load, on.catalog, taken_per_node_day, seed))
+    for name in online:
+        starts = hardest_starts(on.plan, normal, name, on.block_of_hour)
+        found += [_replicas_start(start, on.catalog) for start in starts]
     return found
 
 
@@ -110,12 +115,12 @@ def simulated(case: Case, subject: Subject, *, seed: int) -> Incident:
     )
 
 
-def _pools(loads: Sequence[Load], online: set[str]) -> Iterator[list[Load]]:
-    """Normal loads of every online pool that has a replica."""
-    groups: dict[tuple[str, str], list[Load]] = {}
-    for load in loads:
-        if load.condition == "normal" and load.demand_class in online and not load.down:
-            groups.setdefault((load.candidate, load.site), []).append(load)
+def _pools(normal: Sequence[Load], online: Sequence[str]) -> Iterator[list[Load]]:
+    """Loads of every online pool."""
+    groups: dict[str, list[Load]] = {}
+    for load in normal:
+        if load.demand_class in online:
+            groups.setdefault(load.pool, []).append(load)
     yield from groups.values()
 
 
@@ -136,25 +141,18 @@ def _node_fails(load: Load, catalog: Catalog, *, own: bool) -> Case:
     )  # fmt: skip
 
 
-def _replicas_start(
-    some: Sequence[Load], row: CandidateRow, plan: Plan, catalog: Catalog
-) -> Iterator[Case]:
-    """From the next quieter block of the period, where machines are rented by the hour."""
-    load = max(some, key=lambda x: x.rps_each * x.replicas)
-    here = {(name, load.site) for name in row.accelerators}
-    mine = [fleet for fleet in plan.fleet if (fleet.accelerator, fleet.site) in here]
-    by_hour = any(fleet.option == "on_demand" for fleet in mine)
-    quieter = [x for x in some if x.period == load.period and x.whole < load.whole]
-    if not by_hour or not quieter:
-        return
-    before = max(quieter, key=lambda x: x.replicas)
+def _replicas_start(start: Start, catalog: Catalog) -> Case:
+    load = start.load
     size = min(load.whole, REPLICAS_MAX)
-    up = max(1, math.floor(size * before.whole / load.whole))
+    part = size / load.replicas
+    up = min(int(start.up * part + SLACK), size)
     back_s = assumption(catalog, REPLACEMENT_H).value * SECONDS_PER_HOUR
     outages = tuple(Outage(0.0, j, WARM_S + back_s) for j in range(up, size))
-    yield Case(
-        "replicas_start", load, size, before.rps_each * up, outages, size - up, back_s,
-        f"rented when {load.block} begins, not before",
+    before = max(start.rate_before, LEAST_BEFORE * start.rate)
+    return Case(
+        "replicas_start", load, size, before * part, outages, size - up, back_s,
+        f"rented when {load.block} begins; until then what runs carries it all",
+        rps_meanwhile=start.rate * part,
     )  # fmt: skip
 
 
@@ -189,10 +187,13 @@ def _line(case: Case, subject: Subject, demand: Online, seed: int) -> Timeline:
             replicas=case.replicas, seed=own, start_s=start_s,
         )  # fmt: skip
 
-    parts = [
-        stretch(case.rps_before, 0.0, WARM_S, seed),
-        stretch(case.load.rps_each * case.replicas, WARM_S, SECONDS_PER_HOUR, seed + 1),
-    ]
+    rate, first_s = case.load.rps_each * case.replicas, 0.0
+    parts = [stretch(case.rps_before, 0.0, WARM_S, seed)]
+    if case.rps_meanwhile is not None:
+        first_s = min(case.back_s, SECONDS_PER_HOUR)
+        parts.append(stretch(case.rps_meanwhile, WARM_S, first_s, seed + 2))
+    if first_s < SECONDS_PER_HOUR:
+        parts.append(stretch(rate, WARM_S + first_s, SECONDS_PER_HOUR - first_s, seed + 1))
     pool = pool_of(subject, case.replicas, case.outages)
     return timeline(pool, joined_pieces(parts), window_s=WINDOW_S, counted_from_s=WARM_S)
 

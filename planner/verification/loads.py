@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from planner.candidates.assemble import packed_gpus
 from planner.reliability import spares
-from planner.result import CandidateRow, FleetRow, Plan, PoolRow
+from planner.result import CandidateRow, Plan, PoolRow
 from planner.result.verification import Condition
 
 SOME = 1e-9
@@ -90,7 +90,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class _Room:
+class Room:
     """Machines of one accelerator at one site at one time, and what they host; accelerators."""
 
     held: float
@@ -110,7 +110,7 @@ class _Place:
     node: Node
     gpus: float
     """Accelerators of one replica, or unit, as they fill lots."""
-    rooms: list[list[_Room]]
+    rooms: list[list[Room]]
     """[period][block]"""
 
     def lost(self, gpus_out: float, idle: float) -> int:
@@ -226,13 +226,13 @@ def _conditions(planned: tuple[int, ...]) -> Iterator[tuple[Condition, tuple[int
         yield "one_more_out", tuple(n + (k == i) for i, n in enumerate(planned))
 
 
-def _planned_out(rooms: Sequence[_Room], node: Node, availability: float) -> int:
+def _planned_out(rooms: Sequence[Room], node: Node, availability: float) -> int:
     """Nodes that may be out at once while the availability target still holds.
 
     Spares are kept for the nodes that must be up in the period's busiest block, less what is
     rented by the hour: a provider replaces that.
     """
-    most = max(room.used - (room.held - room.firm) for room in rooms)
+    most = max(now.used - (now.held - now.firm) for now in rooms)
     needed = max(math.ceil(most / node.gpus - SLACK), 0)
     return int(spares(needed, node.out_frac, availability))
 
@@ -290,7 +290,8 @@ def _taken_over(
         )  # fmt: skip
 
 
-def _lot_gpus(plan: Plan, accelerator: str, site: str) -> int:
+def lot_gpus(plan: Plan, accelerator: str, site: str) -> int:
+    """Accelerators that are bought or rented together."""
     return next(
         row.lot_gpus for row in plan.fleet if (row.accelerator, row.site) == (accelerator, site)
     )
@@ -298,45 +299,44 @@ def _lot_gpus(plan: Plan, accelerator: str, site: str) -> int:
 
 def _place(
     plan: Plan,
-    rows: dict[str, CandidateRow],
+    rows: Mapping[str, CandidateRow],
     pool: PoolRow,
     nodes: Mapping[tuple[str, str], Node],
     accelerator: str,
 ) -> _Place:
-    gpus = {
-        p.candidate: _packed(rows[p.candidate], accelerator, _lot_gpus(plan, accelerator, p.site))
-        for p in plan.pools
-        if p.site == pool.site and accelerator in rows[p.candidate].accelerators
-    }
-    mine = [f for f in plan.fleet if (f.site, f.accelerator) == (pool.site, accelerator)]
-    pools = [p for p in plan.pools if p.site == pool.site and p.candidate in gpus]
+    where = (accelerator, pool.site)
     rooms = [
-        [_room(mine, pools, gpus, (t, b)) for b in range(len(plan.blocks))]
+        [room(plan, rows, *where, (t, b)) for b in range(len(plan.blocks))]
         for t in range(len(plan.periods))
     ]
-    where = (accelerator, pool.site)
-    return _Place(where, nodes[where], gpus[pool.candidate], rooms)
+    gpus = _packed(rows[pool.candidate], accelerator, lot_gpus(plan, *where))
+    return _Place(where, nodes[where], gpus, rooms)
 
 
-def _packed(row: CandidateRow, accelerator: str, lot_gpus: int) -> float:
+def _packed(row: CandidateRow, accelerator: str, lot: int) -> float:
     """Accelerators of a kind that one replica or unit takes of lots."""
     return sum(
-        copies * packed_gpus(gpus, lot_gpus)
-        for name, gpus, copies in row.parts
-        if name == accelerator
+        copies * packed_gpus(gpus, lot) for name, gpus, copies in row.parts if name == accelerator
     )
 
 
-def _room(
-    mine: Sequence[FleetRow],
-    pools: Sequence[PoolRow],
-    gpus_of: Mapping[str, float],
+def room(
+    plan: Plan,
+    rows: Mapping[str, CandidateRow],
+    accelerator: str,
+    site: str,
     at: tuple[int, int],
-) -> _Room:
-    t, b = at
+) -> Room:
+    """What there is of an accelerator at a site in one period and block."""
+    (t, b), lot = at, lot_gpus(plan, accelerator, site)
+    mine = [f for f in plan.fleet if (f.site, f.accelerator) == (site, accelerator)]
     by_option = [(f.option, f.lots_by_block[t][b] * f.lot_gpus) for f in mine]
-    beside = [(p.replicas[t][b], gpus_of[p.candidate]) for p in pools]
-    return _Room(
+    beside = [
+        (p.replicas[t][b], _packed(rows[p.candidate], accelerator, lot))
+        for p in plan.pools
+        if p.site == site and accelerator in rows[p.candidate].accelerators
+    ]
+    return Room(
         held=sum(gpus for _, gpus in by_option),
         firm=sum(gpus for option, gpus in by_option if option != "on_demand"),
         used=sum(replicas * gpus for replicas, gpus in beside),
@@ -344,7 +344,7 @@ def _room(
     )
 
 
-def _replicas(planned: float, room: _Room) -> tuple[float, float]:
+def _replicas(planned: float, now: Room) -> tuple[float, float]:
     """Replicas of a pool at a time, and accelerators that then stand idle beside it.
 
     The plan counts parts of replicas away from the peak, where machines stand idle: they are
@@ -352,9 +352,9 @@ def _replicas(planned: float, room: _Room) -> tuple[float, float]:
     is a whole one for a part of the block. Where machines are too few, every pool goes short by
     the same share.
     """
-    if room.whole <= room.held * (1 + SLACK):
-        return max(math.ceil(planned - SLACK), 1.0), room.held - room.whole
-    if room.used <= room.held * (1 + SLACK):
-        return max(planned, 1.0), room.held - room.used
-    left = planned * room.held / room.used
+    if now.whole <= now.held * (1 + SLACK):
+        return max(math.ceil(planned - SLACK), 1.0), now.held - now.whole
+    if now.used <= now.held * (1 + SLACK):
+        return max(planned, 1.0), now.held - now.used
+    left = planned * now.held / now.used
     return (left if left >= 1 - SLACK else 0.0), 0.0

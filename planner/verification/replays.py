@@ -89,19 +89,24 @@ def held_fracs(
 ) -> list[tuple[Load, float]]:
     """Pools that the trace breaks, with the share of its rate at which it would not.
 
-    Where it breaks because it asks for more than was planned there is no entry: that is the
-    demand's to correct. A share of 0 where no tenth of the rate is kept either.
+    There is no entry where it breaks because it asks for more than was planned, which is the
+    demand's to correct, nor where no tenth of the rate is kept either.
     """
-    return [
-        (job.load, _held_frac(job))
-        for job in _jobs(ask, on, seed)
-        if _reason(job, job.stream) and job.stream.peak_rps <= MUCH * job.planned_rps
-    ]
+    found = []
+    for job in _jobs(ask, on, seed):
+        if _reason(job, job.stream) and not _beyond(ask.rate, job.stream.peak_rps, job.planned_rps):
+            frac = _held_frac(job)
+            found += [(job.load, frac)] if frac else []
+    return found
 
 
 def beyond_plan(row: ReplayedTrace) -> bool:
     """Whether a trace asks a pool for more than was planned."""
-    return row.planned_rps is not None and row.peak_rps > MUCH * row.planned_rps
+    return row.planned_rps is not None and _beyond(row.rate, row.peak_rps, row.planned_rps)
+
+
+def _beyond(rate: RateOf, peak_rps: float, planned_rps: float) -> bool:
+    return rate == "trace" and peak_rps > MUCH * planned_rps
 
 
 def _jobs(
@@ -184,7 +189,7 @@ def _row(ask: Ask, job: _Job) -> ReplayedTrace:
         seconds=float(stream.piece.times_s[-1]),
         verdict="broken" if reason else "kept",
         reason=reason,
-        advice="; ".join(_advice(job)) if reason else "",
+        advice="; ".join(_advice(job, ask.rate)) if reason else "",
         ttft=figures[0],
         tpot=figures[1],
         utilization=float(run.utilization.mean()),
@@ -195,27 +200,30 @@ def _row(ask: Ask, job: _Job) -> ReplayedTrace:
     )
 
 
-def _advice(job: _Job) -> Iterator[str]:
+def _advice(job: _Job, rate: RateOf) -> Iterator[str]:
     """How the trace differs from what was planned, and what would help."""
-    stream, name = job.stream, job.load.demand_class
-    over = stream.peak_rps / job.planned_rps
-    if over > MUCH:
-        yield (
-            f"its busiest five minutes have {over:.2f} times the planned {job.planned_rps:.4g}/s: "
-            f"raise the traffic of {name}, or fit it to this trace (planner workload fit)"
-        )
+    stream, fit = job.stream, f"fit {job.load.demand_class} to it (planner workload fit)"
     planned = job.subject.requests
-    for what, own, asked in (
-        ("prompts", stream.piece.prompts, planned.prompts),
-        ("answers", stream.piece.answers, planned.answers),
-    ):
-        longer = float(own.mean() / asked.mean())
-        if longer > MUCH:
-            yield f"its {what} are {longer:.2f} times as long as planned"
+    longer = [
+        f"{what} {own.mean() / asked.mean():.2f} times as long"
+        for what, own, asked in (
+            ("prompts", stream.piece.prompts, planned.prompts),
+            ("answers", stream.piece.answers, planned.answers),
+        )
+        if own.mean() > MUCH * asked.mean()
+    ]
+    if longer:
+        yield f"it has {' and '.join(longer)} as planned: {fit}"
     if stream.refused_s.size:
         yield "requests beyond the context are refused: a model with a longer one would serve them"
-    if over <= MUCH:
-        yield "--repair plans at the rate that it keeps"
+    if _beyond(rate, stream.peak_rps, job.planned_rps):
+        over = stream.peak_rps / job.planned_rps
+        yield (
+            f"its busiest five minutes have {over:.2f} times the planned {job.planned_rps:.4g}/s: "
+            f"raise the rate of {job.load.demand_class}, or {fit}"
+        )
+    else:
+        yield "--repair plans at the rate that it keeps, where it keeps one"
 
 
 def _reason(job: _Job, stream: Stream) -> str:

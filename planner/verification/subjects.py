@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from planner.candidates.evaluate import evaluate
 from planner.candidates.machines import node_out_frac
 from planner.candidates.subject import Subject, subject_of
 from planner.candidates.table import Table
-from planner.candidates.traffic import traffic
+from planner.candidates.traffic import Traffic, traffic
 from planner.errors import ScenarioError
 from planner.result import ClassTraffic, Plan
 from planner.schema.catalog import Catalog
@@ -36,6 +37,8 @@ class Grounds:
     known: Mapping[str, Subject]
     """Candidates that can be simulated, by name."""
     loads: Sequence[Load]
+    block_of_hour: NDArray[np.int64]
+    """(2 day types, 24): which block of the plan each hour belongs to."""
 
     @property
     def able(self) -> list[Load]:
@@ -51,9 +54,10 @@ def grounds(plan: Plan, catalog: Catalog) -> Grounds:
     ScenarioError : the plan was written for another version, or with other figures.
     """
     scenario = question_of(plan)
-    known = subjects(plan, scenario, catalog)
+    asked = traffic(scenario, catalog)
+    known = _subjects(plan, scenario, catalog, asked)
     every = loads(plan, nodes(scenario, catalog), scenario.limits.availability_target)
-    return Grounds(plan, scenario, catalog, known, every)
+    return Grounds(plan, scenario, catalog, known, every, asked.blocks.block_of_hour)
 
 
 def question_of(plan: Plan) -> Scenario:
@@ -73,7 +77,9 @@ def question_of(plan: Plan) -> Scenario:
         raise ScenarioError(where, [*found, "solve it again with this version"]) from None
 
 
-def subjects(plan: Plan, scenario: Scenario, catalog: Catalog) -> dict[str, Subject]:
+def _subjects(
+    plan: Plan, scenario: Scenario, catalog: Catalog, asked: Traffic
+) -> dict[str, Subject]:
     """Used candidates with the numbers that the plan was made from.
 
     Those on measured rates and those that collect static batches have none to simulate.
@@ -82,8 +88,7 @@ def subjects(plan: Plan, scenario: Scenario, catalog: Catalog) -> dict[str, Subj
     ------
     ScenarioError : the catalog gives other rates than the plan holds.
     """
-    load = traffic(scenario, catalog)
-    table = evaluate(scenario, catalog, load)
+    table = evaluate(scenario, catalog, asked)
     place = {name: i for i, name in enumerate(table.names)}
     rows = {row.id: row for row in plan.candidates}
     used = {name for pool in plan.pools if not rows[name := pool.candidate].rate_stated}

@@ -16,6 +16,7 @@ import pytest
 
 import planner
 from planner.cli import main
+from planner.files.plan_json import read_plan
 from planner.files.trace_fit import fit_trace
 from planner.files.traces import read_trace
 from planner.workload.lengths import joint_samples, token_lengths
@@ -130,3 +131,27 @@ def test_fitted_scenario_solves(name, more, tmp_path):
     plan = planner.solve(planner.load(str(scenario)), gap=0.01, time_limit_s=60)
     assert plan.npv_usd > 0
     assert plan.fleet
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [CODE, CONVERSATION, MOONCAKE, SYNTHETIC])
+def test_fitted_scenario_solves_and_verifies(name, tmp_path):
+    """Drawn traffic, and the very file at the planned rate: every promise holds under both."""
+    scenario, plan = tmp_path / "fitted.yaml", tmp_path / "plan.json"
+    assert ends("workload", "fit", path_of(name), "--scenario", scenario) == 0
+    assert ends("solve", scenario, "--refine", "-q", "--time-limit-s", 60, "-o", plan) == 0
+    verified = tmp_path / "verified.json"
+    assert ends("verify", plan, "--trace", path_of(name), "-q", "-o", verified) == 0
+    found = read_plan(verified).verification
+    assert found.kept
+    assert found.traces
+    for row in found.traces:
+        # Scaled by five-minute windows as far as the hour has them.
+        assert row.peak_rps == pytest.approx(row.planned_rps, rel=0.02)
+        assert row.refused_frac < 0.003  # ten requests of one file exceed the context
+
+
+def ends(*words):
+    with pytest.raises(SystemExit) as end:
+        main([str(word) for word in words])
+    return end.value.code

@@ -9,7 +9,7 @@ from planner.errors import CatalogError, ScenarioError
 from planner.files.catalog import load_catalog
 from planner.perf.bands import METRICS, RULES, row_name
 from planner.schema.catalog import Correction, correction_name
-from planner.verification.subjects import question_of, subjects
+from planner.verification.subjects import grounds
 from tests import small_world
 from tests.small_world import CHAT, NIGHT, scenario
 
@@ -127,11 +127,11 @@ def test_a_plan_is_verified_on_the_steps_it_was_planned_with():
     _, plan = small_world.mixed_at_p80()
     assert plan.scenario["planning"]["plan_at"] == "p80"
     used = {pool.candidate for pool in plan.pools}
-    assert set(subjects(plan, question_of(plan), small_world.catalog())) == used
+    assert set(grounds(plan, small_world.catalog()).known) == used
     other = {**plan.scenario, "planning": {**plan.scenario["planning"], "plan_at": "p50"}}
     changed = plan.model_copy(update={"scenario": other})
     with pytest.raises(ScenarioError, match="planned with a limit of"):
-        subjects(changed, question_of(changed), small_world.catalog())
+        grounds(changed, small_world.catalog())
 
 
 def test_the_plan_says_what_it_took():

@@ -7,7 +7,7 @@ import pytest
 import planner
 from planner.cli import main
 from planner.files.plan_json import read_plan
-from tests.small_world import scenario
+from tests.small_world import CHAT, NIGHT, scenario
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +71,18 @@ def test_ctrl_c_in_simulation_says_that_nothing_is_written(
     assert status == 6
     assert "nothing written" in said
     assert not (tmp_path / "out.json").exists()
+
+
+def test_static_batches_are_unverified_and_no_pass(capsys, tmp_path):
+    slow = {**CHAT, "requests_per_s": 5, "slo": {"ttft_ms": 60_000, "tpot_ms": 200}}
+    path = tmp_path / "static.json"
+    planner.report.write(
+        planner.solve(scenario(demand=[slow, NIGHT], supply={"modes": ["static"]})), path
+    )
+    status, text, said = run(capsys, "verify", path, "--json", "--repair")
+    found = json.loads(text)
+    assert status == 5
+    assert {row["verdict"] for row in found["pools"]} == {"unverified"}
+    assert found["repair"]["ended"] == "static batches are not simulated"
+    assert found["repair"]["rounds"] == []
+    assert "not all were tried" in said

@@ -299,6 +299,47 @@ def test_unusable_files(write, name, raw, says):
     assert any(says in sentence for sentence in problems(write(raw, name), clean=["keep-holes"]))
 
 
+def rows_of(stamps):
+    return HEAD + "".join(f"{stamp},{100 + i},{50 + i}\n" for i, stamp in enumerate(stamps))
+
+
+def test_two_units_of_time_are_named_by_row(write):
+    stamps = [1_700_000_000 + i for i in range(30)] + [1000 * (1_700_000_030 + i) for i in range(9)]
+    (problem,) = problems(write(rows_of(stamps)))
+    # (1.70000003e12 - 1.700000029e9) ms of 365 days: 53.9 years, if the unit is ms.
+    assert "between row 30 and row 31: two units of time, or a wrong clock" in problem
+
+
+def test_a_stamp_of_another_century_is_named_by_row(write):
+    stamps = [f"2026-03-01T10:00:{i:02d}Z" for i in range(40)]
+    stamps[7] = "2099-01-01T00:00:00Z"
+    found = problems(write(rows_of(stamps)))
+    # Sorted it is the last, after row 40.
+    assert any("72.9 of them lie between row 40 and row 8" in problem for problem in found)
+
+
+def test_days_of_a_spreadsheet_are_no_seconds(write):
+    # 46,000 days after 1899-12-30; a second is 1 / 86,400.
+    days = [f"{46_000 + i / 86_400:.8f}" for i in range(300)]
+    (problem,) = problems(write(rows_of(days)))
+    assert problem.startswith("timestamp: row 1: 46,000 looks like a spreadsheet's day, 2025-12-09")
+    # Who says that they are seconds is believed, and so are whole numbers.
+    assert read_trace(write(rows_of(days)), time_unit="s").time_s[-1] == pytest.approx(299 / 86_400)
+    assert read_trace(write(rows_of(range(46_000, 46_300)))).time_s[-1] == 299
+
+
+def test_a_row_of_another_length_is_counted_like_all_rows(write):
+    (problem,) = problems(write(rows_of(range(300)).replace("\n99,", "\n99,5,", 1)))
+    assert "3 fields in row 100, saw 4" in problem
+
+
+def test_a_clock_that_stood_is_named_by_row(write):
+    stamps = [*range(100), *[100] * 1900, *range(101, 300)]
+    (note,) = [n for n in read_trace(write(rows_of(stamps))).notes if "one time stamp" in n]
+    assert note.startswith("1,900 rows from row 101 on bear one time stamp, others at most 1")
+    assert not [n for n in read_trace(write(rows_of(range(300)))).notes if "one time" in n]
+
+
 def test_damaged_gzip(tmp_path):
     whole = gzip.compress((HEAD + hourly(range(9))).encode())
     for raw, says in [(whole[:400], "no whole gzip file"), (b"not gzip", "cannot be read")]:

@@ -11,7 +11,9 @@ from planner import repairs
 from planner.candidates import refine
 from planner.candidates.lower import lowered
 from planner.errors import InfeasibleError
+from planner.files.traces import read_trace
 from planner.result import Verification
+from planner.verification.replays import Ask
 from tests.small_world import CHAT, known, scenario
 
 BUSY = {**CHAT, "requests_per_s": 100}
@@ -198,3 +200,46 @@ def test_rates_that_simulation_finds_too_high_are_lowered(monkeypatch):
     ratio = slope(again, name) / slope(honest, name)
     assert 0.98 <= ratio <= 1.05
     assert story.cost_usd >= 0
+
+
+def longer_log(path, *, prompts=1.4, answers=1.2, seconds=600):
+    """Requests at 100/s, longer than those of `BUSY`."""
+    draw = np.random.default_rng(2)
+    times = np.cumsum(draw.exponential(1 / 100, 100 * seconds))
+    lengths = [
+        np.maximum(draw.gamma(4, mean / 4, len(times)), 1).astype(int)
+        for mean in (1000 * prompts, 200 * answers)
+    ]
+    rows = zip(times, *lengths, strict=True)
+    path.write_text(
+        "timestamp,input_tokens,output_tokens\n" + "".join(f"{t:.6f},{p},{a}\n" for t, p, a in rows)
+    )
+    return path
+
+
+@pytest.mark.slow
+def test_a_trace_that_breaks_a_plan_is_repaired(tmp_path):
+    plan = planner.solve(scenario(demand=[BUSY]), refine=True)
+    asked = [Ask(read_trace(longer_log(tmp_path / "longer.csv")))]
+    found = planner.verify(plan, replay=asked)
+    (row,) = found.traces
+    assert (row.verdict, found.broken) == ("broken", 1)
+    assert "prompts 1.40 times as long and answers 1.20 times as long" in row.advice
+    again = planner.repair(plan, found=found, replay=asked)
+    assert again.verification.kept
+    assert [row.verdict for row in again.verification.traces] == ["kept"]
+    # Between a fifth and two thirds more work a request.
+    assert 0.2 < again.verification.repair.cost_frac < 0.67
+
+
+@pytest.mark.slow
+def test_a_trace_beyond_the_plan_is_not_bought_for(tmp_path):
+    plan = planner.solve(scenario(demand=[{**BUSY, "requests_per_s": 40}]), refine=True)
+    log = longer_log(tmp_path / "more.csv", prompts=1, answers=1, seconds=1500)
+    again = planner.repair(plan, replay=[Ask(read_trace(log), rate="trace")])
+    story = again.verification.repair
+    assert not again.verification.kept
+    assert story.rounds == []
+    # 100/s, where 40/s and its five-minute peak, 1.42 times as much, were planned.
+    assert "its busiest five minutes have 1.7" in story.ended
+    assert "raise the rate of chat" in story.ended

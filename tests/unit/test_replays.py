@@ -51,7 +51,7 @@ def replay(log, *, rate="trace", ttft_ms=600.0, share=1.0, rps=1.0, replicas=1, 
     subject = Subject(Pool(SERVER), requests_of(np.array([500.0]), np.ones(1)), demand, 0.0, 2.0)
     scenario = SimpleNamespace(demand=[demand])
     catalog = SimpleNamespace(models={"m": SimpleNamespace(max_context=context)})
-    on = Grounds(plan, scenario, catalog, {"c": subject}, [load])
+    on = Grounds(plan, scenario, catalog, {"c": subject}, [load], np.zeros((2, 24), np.int64))
     return play(Ask(log, ask_class, rate), on, seed=1)
 
 
@@ -82,7 +82,7 @@ def test_scaled_to_the_planned_rate():
     (found,) = replay(trace(np.arange(400.0)), rate="plan", rps=2.0)
     assert found.mean_rps == pytest.approx(2.0, rel=1e-6)
     assert found.verdict == "kept"
-    assert "its mean rate is the planned 2/s" in found.rate_note
+    assert "its mean rate is 2/s where 2/s are planned" in found.rate_note
     (late,) = replay(trace(np.arange(400.0)), rate="plan", rps=4.0)
     assert late.verdict == "broken"
     assert late.reason.startswith("TTFT p95")
@@ -141,6 +141,7 @@ def test_what_breaks_beyond_the_planned_rate_is_the_demand_s():
     (found,) = replay(log, rps=1.0, ttft_ms=300)
     assert beyond_plan(found)
     assert found.advice.startswith("its busiest five minutes have 2.00 times the planned 1/s")
+    assert "raise the rate of chat" in found.advice
     assert replay(log, rps=1.0, ttft_ms=300, play=held_fracs) == []
 
 
@@ -156,5 +157,10 @@ def test_the_rate_that_a_trace_keeps():
     assert load.candidate == "c"
     assert frac == pytest.approx(3 / 4, rel=0.02)
     # No rate helps where one burst alone is late.
-    ((_, never),) = replay(trace(crowded), rps=10 / 3, rate="plan", ttft_ms=2000, play=held_fracs)
-    assert never == 0.0
+    assert replay(trace(crowded), rps=10 / 3, rate="plan", ttft_ms=2000, play=held_fracs) == []
+
+
+def test_longer_requests_than_planned_are_named():
+    # 600 tokens of prompt where 500 are planned: 0.48 s each against 0.45 promised.
+    (found,) = replay(trace(np.arange(400.0), prompt=600), ttft_ms=450)
+    assert found.advice.startswith("it has prompts 1.20 times as long as planned: fit chat to it")

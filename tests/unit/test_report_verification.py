@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from planner.report.console_verification import verdicts
-from planner.report.words import promise_text
+from planner.report.words import lowered_text, promise_text
 from planner.report.workbook import workbook_bytes
 from planner.result import (
     Attained,
@@ -146,8 +146,37 @@ def test_terminal_says_what_breaks_and_what_repair_cost(every):
     screen.print(verdicts(verification(), every=every))
     text = screen.export_text()
     for words in (
-        "promises break in simulation: 4 loads", "2,100 > 2,000", "6.2%", "a node fails",
+        "promises break in simulation: 4 loads", "2,100", "± 50", "> 2,000", "6.2%", "a node fails",
         "3.1%", "+10 USD (+10.00%)", "nothing serves 15.00%", "no replica is left", "=cmd.csv",
     ):  # fmt: skip
         assert words in text, words
     assert ("Every load" in text) == every
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_terminal_of_80_columns_cuts_nothing(every):
+    screen = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    screen.print(verdicts(verification(), every=every))
+    text = screen.export_text()
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    for words in ("refused", "pre-empted", "of limit", "cache", "at most", "± 95 %", "busy"):
+        assert words in text, words
+
+
+def test_what_could_not_be_tried_is_no_pass():
+    rows = [load("day", "unverified", reason="static batches are not simulated")]
+    found = verification(pools=rows, unserved=[], traces=[], repair=None)
+    assert promise_text(found) == (
+        "no promise breaks in simulation, but not all were tried: 1 load not simulated"
+    )
+    screen = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    screen.print(verdicts(found))
+    text = screen.export_text()
+    assert "Not verified: no pass" in text
+    assert "static batches are not simulated" in text
+
+
+def test_a_round_that_lowers_many_alike_names_one():
+    step = RepairRound(lowered={"a": 0.9, "b": 0.9, "c": 0.5}, npv_usd=1.0, broken=0)
+    assert lowered_text(step) == "a and 1 more to 90.0%; c to 50.0%"

@@ -19,7 +19,7 @@ from planner.simulate.pool import Outage, Pool
 from planner.simulate.state import Numbers
 from planner.verification.incidents import WARM_S, Case, cases, simulated
 from planner.verification.loads import Load, Node, hardest, loads
-from planner.verification.subjects import unserved
+from planner.verification.subjects import Grounds, unserved
 from planner.verification.trials import trial
 from planner.verification.verify import _asked, _verdicts, tried
 
@@ -327,24 +327,67 @@ def world(*, option, replicas=((2.0, 4.0),), lots=((1.0, 1.0),)):
     return plan, scenario
 
 
+HOURS = np.array([[0] * 9 + [1] * 8 + [0] * 7] * 2)
+
+
+def tried_hours(plan, scenario, **more):
+    on = Grounds(plan, scenario, load_catalog(), {"c": None, "other": None},
+                 loads(plan, {**NODES, **TWO_KINDS}, 0.9), HOURS)  # fmt: skip
+    return cases(on, **more)
+
+
 def test_which_hours_are_tried():
-    rows = load_catalog()
     plan, scenario = world(option="owned", lots=((2.0, 2.0),))
-    (fails,) = cases(plan, loads(plan, NODES, 0.9), scenario, rows)
+    (fails,) = tried_hours(plan, scenario)
     # Two nodes of 8, one idle, which starts in the catalog's 300 s. At equal rates a replica the
     # smaller pool, two replicas of 2 on one node, is the harder.
     assert (fails.replicas_out, fails.back_s, fails.back_by) == (2, 300.0, "an idle node starts")
-    # Rented by the hour, two replicas in the quieter block: the other two start with the peak.
+    # Rented by the hour, two replicas in the quieter block: the other two start with the peak,
+    # and the first two carry its 2/s meanwhile.
     plan, scenario = world(option="on_demand", lots=((0.5, 1.0),))
-    fails, starts = cases(plan, loads(plan, NODES, 0.9), scenario, rows)
+    fails, starts = tried_hours(plan, scenario)
     assert (fails.back_s, fails.back_by) == (900.0, "the provider replaces it")
     assert (starts.kind, starts.replicas, starts.replicas_out) == ("replicas_start", 4, 2)
     assert starts.rps_before == pytest.approx(1.0)
+    assert starts.rps_meanwhile == pytest.approx(2.0)
     # 480 a node and day are 20 an hour, most while the one node is gone; each takes both replicas.
-    every = loads(plan, NODES, 0.9)
-    *_, taken = cases(plan, every, scenario, rows, taken_per_node_day=480.0, seed=3)
+    taken = tried_hours(plan, scenario, taken_per_node_day=480.0, seed=3)[1]
     assert taken.kind == "interruptions"
     assert taken.replicas_out == 2
     assert len(taken.outages) % 2 == 0
     starts_s = sorted({outage.start_s for outage in taken.outages})
     assert all(b - a >= 900.0 for a, b in pairwise(starts_s))
+
+
+def test_a_pool_that_starts_with_its_block_leaves_its_traffic_to_the_others():
+    # In the peak 4 replicas of a rented node join 4 owned ones, for 1/s each. At twice the rate
+    # planned for one, the rented ones would carry two thirds: the owned ones get all 8/s.
+    plan, scenario = world(option="on_demand", replicas=((0.0, 4.0),), lots=((0.0, 1.0),))
+    plan.demand[0].peak_rps = [[2.0, 8.0]]
+    plan.pools[0].served_frac = [[0.0, 0.5]]
+    plan.candidates.append(row_of("other", "h", rate=0.5))
+    plan.pools.append(
+        SimpleNamespace(
+            candidate="other", site="hq", replicas=[[4.0, 4.0]], served_frac=[[1.0, 0.5]]
+        )
+    )
+    plan.fleet.append(
+        SimpleNamespace(
+            option="owned", site="hq", accelerator="h", lot_gpus=8, lots_by_block=[[1.0, 1.0]]
+        )
+    )
+    (start,) = [case for case in tried_hours(plan, scenario) if case.kind == "replicas_start"]
+    assert (start.load.candidate, start.replicas, start.replicas_out) == ("other", 4, 0)
+    assert (start.rps_before, start.rps_meanwhile) == (2.0, 8.0)
+    # Once the node runs the owned ones are back at 4/s: 15 minutes of 60 are late.
+    found = simulated(start, subject(online(4000), prompts=(900,)), seed=1)
+    assert found.worst_frac == 1.0
+    # 900 s at 8/s, four servers of 0.9 s finish 4.44/s: the backlog is 3,200 requests, which 4/s
+    # leave 0.44/s to drain: all that come within the hour are late.
+    assert found.late_frac > 0.95
+    assert found.recovered_s is None
+    # Without owned replicas nobody answers until the machines run.
+    del plan.pools[1]
+    plan.pools[0].served_frac = [[0.0, 1.0]]
+    (alone,) = [case for case in tried_hours(plan, scenario) if case.kind == "replicas_start"]
+    assert (alone.load.candidate, alone.replicas_out) == ("c", 4)
