@@ -10,6 +10,7 @@ from planner.report.option_figures import option_figures
 from planner.report.workbook import write_workbook
 from tests.compared_plan import compared_plan
 from tests.crosscheck.workbook_engines import CASES, Case, check, in_ironcalc, tries
+from tests.crosscheck.workbook_engines import input_cell as place_of
 from tests.taxed_world import answered
 
 
@@ -91,9 +92,7 @@ def test_the_switch_and_changed_inputs_agree_with_the_ledger(compared):
 
 
 def input_cell(book, name: str) -> tuple[int, int, int]:
-    sheet = book["Inputs"]
-    row = next(cell.row for cell in sheet["B"] if cell.value == name)
-    return book.sheetnames.index("Inputs"), row, 3
+    return book.sheetnames.index("Inputs"), *place_of(book, name)
 
 
 def test_a_term_longer_than_the_sheets_raises_the_flag(shipped):

@@ -27,6 +27,8 @@ from tests.plan_fixture import small_plan
 from tests.samples.cases import NAMES, PLAN, folder
 from tests.taxed_world import answered, company
 
+VALUE, NAMES_AT = 2, "I"
+"""Columns of an input's value and of its name."""
 EPOCH = date(1899, 12, 30)
 MONEY_USD, MONEY_RATIO, RATE = 0.01, 1e-12, 1e-7
 """Farthest that an engine may be from the cache: money in whole numbers, and everything else."""
@@ -59,7 +61,6 @@ def _sample(name: str) -> Plan:
 _OF_ANY = (
     {"discount_rate": 0.12, "discount_timing": 0.0},
     {"rental_per_year_all": 0.15, "cloud_support_frac": 0.0},
-    {"on_demand_b200_sxm_cloud_usd_per_gpu_h": 7.25},
 )
 _BY_SAMPLE = {
     "chat_8b": (
@@ -68,6 +69,7 @@ _BY_SAMPLE = {
     ),
     "enterprise_405b": ({"reserved_1y_b200_sxm_cloud_usd_per_gpu_h": 5.0, "tail_value_frac": 0.5},),
     "portfolio": (
+        {"on_demand_b200_sxm_cloud_usd_per_gpu_h": 7.25},
         {"decline_per_year": 0.45, "selling_cost_frac": 0.0, "condition_frac": 0.5},
         {"site_hq_electricity_usd_per_kwh": 0.16, "electricity_per_year": 0.05},
         {"b200_sxm_lot_usd": 450_000.0, "payment_order_frac": 0.3, "payment_delivery_frac": 0.5},
@@ -225,7 +227,7 @@ class Recalculated:
 
 def input_cell(book: Any, name: str) -> tuple[int, int]:
     """Row and column of an input's value on sheet Inputs."""
-    return next((cell.row, 3) for cell in book["Inputs"]["B"] if cell.value == name)
+    return next((cell.row, VALUE) for cell in book["Inputs"][NAMES_AT] if cell.value == name)
 
 
 def in_ironcalc(path: Path, changes: Changes) -> Recalculated:
