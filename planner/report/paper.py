@@ -21,6 +21,7 @@ _COLUMNS_LEAST = 6
 _LETTERS_A_WIDTH = 1.4
 """Of 9 point text."""
 _LETTERS_A_HEAD = 13
+_ROW = 14
 _GAP = 6
 _LINE = 1.35
 """Height of a line of text / its size."""
@@ -64,6 +65,13 @@ class Paper:
         """A little air; returns the next row."""
         self.page.sheet.row_dimensions[row].height = _GAP
         return row + 1
+
+    def finish(self) -> None:
+        """Give every row that has no height the same one in every program."""
+        rows = self.page.sheet.row_dimensions
+        for row in range(1, self.page.sheet.max_row + 1):
+            if rows[row].height is None:
+                rows[row].height = _ROW
 
     def section(self, row: int, title: str) -> None:
         """Heading over the whole width."""

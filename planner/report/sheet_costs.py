@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from openpyxl.utils import get_column_letter
 
 from planner.finance.ledger import Line
@@ -20,6 +21,7 @@ LABEL, CATEGORY, FIRM, UNIT, TOTAL, OPEN, FIRST = range(1, 8)
 MONTH_ROW, YEAR_ROW, PERIOD_ROW, TOP = 4, 5, 6, 7
 """Rows of the time line on every monthly sheet, and the first row below it."""
 WIDTHS = (34, 12, 7, 11, 13, 1.5)
+_LEAST_USD = 0.005
 _MONTH_LEAST, _WIDTH_A_LETTER = 9.0, 0.95
 """Width of a month's column at least, and of each letter of its largest amount."""
 FIRM_WORD, USED_WORD = "firm", "as used"
@@ -102,9 +104,14 @@ def months_paid(views: Iterable[View]) -> int:
     At least the horizon.
     """
     return max(
-        max(seen.horizon_months, int(np.flatnonzero(seen.cash_usd).max(initial=-1)) + 1)
+        max(seen.horizon_months, int(np.flatnonzero(_paid(seen)).max(initial=-1)) + 1)
         for seen in views
     )
+
+
+def _paid(seen: View) -> NDArray[np.bool_]:
+    """Months with more than what rounding leaves."""
+    return np.asarray(np.abs(seen.cash_usd) >= _LEAST_USD)
 
 
 def month_widths(views: Sequence[View]) -> list[float]:

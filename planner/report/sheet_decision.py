@@ -42,6 +42,7 @@ def write_decision(book: Book, parts: Parts, checks: ChecksSheet) -> None:
     row = _charts(paper, parts, paper.gap(row))
     row = _known(paper, row)
     decision_parts.approval(paper, paper.gap(row))
+    paper.finish()
     page.print_setup(one_page=True, portrait=True)
 
 

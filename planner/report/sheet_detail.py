@@ -36,6 +36,7 @@ def write_detail(book: Book, parts: Parts) -> None:
     row = _reuse(paper, row)
     row = _charts(paper, parts, row + 1)
     _known(paper, row)
+    paper.finish()
     page.print_setup(portrait=True)
 
 
@@ -81,7 +82,7 @@ def _unit_costs(paper: Paper, row: int) -> int:
     row += 2
     for cost in paper.plan.class_costs:
         paper.page.put(row, LABEL, cost.demand_class)
-        paper.page.put(row, UNIT, "USD/Mtoken", "unit")
+        paper.page.put(row, UNIT, "USD/1M tokens", "unit")
         paper.page.put(row, FIRST, cost.usd_per_mtoken, "solved", CENTS)
         row += 1
     return row + 1

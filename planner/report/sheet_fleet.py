@@ -208,7 +208,7 @@ def _served(writer: _Writer, plan: Plan) -> dict[str, int]:
 def _fullness(writer: _Writer, plan: Plan) -> None:
     candidates = {row.id: row for row in plan.candidates}
     demand: dict[str, ClassTraffic] = {row.name: row for row in plan.demand}
-    writer.section("Load of SLO capacity in the fullest block")
+    writer.section("Load of what keeps the promises, fullest block")
     for pool in plan.pools:
         if pool.candidate not in candidates:
             continue

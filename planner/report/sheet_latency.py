@@ -45,6 +45,7 @@ def write_latency(book: Book, plan: Plan) -> None:
         "At the promised percentile, one replica of each configuration in use; steps as planned "
         "and at both ends of the model's error band (80 % of measurements lie between).",
     )
+    page.put(3, 1, "TTFT: time to first token. TPOT: time per output token after it.", "note")
     row = 4
     for number, curve in enumerate(plan.curves):
         if number and number % _CURVES_A_PAGE == 0:

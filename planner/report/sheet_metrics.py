@@ -32,6 +32,8 @@ _WIDTHS = (46, 13, *[12] * 9)
 _API, TOKEN_WEIGHT = "api", 4.0
 """Input tokens that one output token costs: the median of the catalog's 51 price lists of November
 2026 (quartiles 3 and 5). It only divides a class's cost, and stands in a blue cell."""
+_MONTHS = "#,##0.0_)"
+"""Of paybacks: 0 is a number, the plan is ahead from the start."""
 _LEAST_RATE, _CENTS_FROM_USD = -0.9, 0.1
 _NOTE = "Positive is cost. Green and black follow the inputs; violet is as solved."
 DIFFERENCES = (
@@ -202,8 +204,9 @@ def _classes(writer: _Writer, plan: Plan) -> None:
         note="median of token price lists: divides a class's cost between input and output",
     )  # fmt: skip
     columns = (
-        "Cost", "Mtokens in", "Mtokens out", "USD/Mtoken, all", "USD/Mtoken in",
-        "USD/Mtoken out", "Requests, million", "USD a request", "USD a user a month",
+        "Cost", "Tokens in, million", "Tokens out, million", "USD a million, all",
+        "USD a million in", "USD a million out", "Requests, million", "USD a request",
+        "USD a user a month",
     )  # fmt: skip
     writer.head("Cost of tokens, requests and users, at the plan's utilization", columns)
     users = {row["name"]: row.get("users") for row in plan.scenario.get("demand", [])}
@@ -282,7 +285,7 @@ def _differences(
             ):  # fmt: skip
                 formula = payback_formula(scenarios, parts.costs, one)
                 writer.page.formula(
-                    writer.row, column, formula, months, "link right", number_format=TENTHS
+                    writer.row, column, formula, months, "link right", number_format=_MONTHS
                 )
             writer.row += 1
     writer.page.put(

@@ -121,12 +121,14 @@ def write_candidates(book: Book, plan: Plan) -> None:
     for column, (heading, *_, style) in enumerate(CANDIDATE_COLUMNS, 1):
         page.put(4, column, heading, "head unit" if style == TEXT else "head right")
     page.sheet.row_dimensions[4].height = 38
+    names = names_of(plan)
     for number, row in enumerate(shown, 5):
         for column, value in enumerate(candidate_cells(row, used), 1):
             if value is None or value == "":
                 continue
-            style = CANDIDATE_COLUMNS[column - 1][3]
-            page.put(number, column, value, "text left" if style == TEXT else "text", style)
+            _, field, _, style = CANDIDATE_COLUMNS[column - 1]
+            shown_as = plain(str(value), names) if field == _WAY else value
+            page.put(number, column, shown_as, "text left" if style == TEXT else "text", style)
     last = get_column_letter(len(CANDIDATE_COLUMNS))
     page.sheet.auto_filter.ref = f"A4:{last}{4 + max(len(shown), 1)}"
     printed = 1 + [heading for heading, *_ in CANDIDATE_COLUMNS].index(PRINTED_LAST)
@@ -148,6 +150,7 @@ def why_not(row: CandidateRow) -> str:
     return row.reason or (f"dominated by {row.pruned_by}" if row.pruned_by else "")
 
 
+_WAY = "usd_per_mtoken_way"
 _FEASIBLE = next(column for column in CANDIDATE_COLUMNS if column[1] == "feasible")
 
 

@@ -4,13 +4,15 @@ import ironcalc
 import openpyxl
 import pytest
 
+from planner.finance.metrics import payback
 from planner.report import recost
 from planner.report.ledger_view import view
 from planner.report.option_figures import option_figures
 from planner.report.workbook import write_workbook
-from tests.compared_plan import compared_plan
+from tests.compared_plan import compared_plan, option
 from tests.crosscheck.workbook_engines import CASES, Case, check, in_ironcalc, tries
 from tests.crosscheck.workbook_engines import input_cell as place_of
+from tests.plan_fixture import small_plan
 from tests.taxed_world import answered
 
 
@@ -189,3 +191,28 @@ def test_books_hold_while_another_option_is_shown(tmp_path):
     last = 3 + len(plan.periods)
     found = model.get_cell_value(book.sheetnames.index("Commitments"), owed, last)
     assert found == pytest.approx(seen.obligations_usd[seen.horizon_months - 1], abs=0.01)
+
+
+@pytest.mark.parametrize("rate", [0.08, 0.25])
+def test_paybacks_follow_the_discount_rate(tmp_path, rate):
+    # The other fleet rents a fifth of the plan's hours for six months, then 40 times as many: the
+    # plan is behind until months of saving have made up for it.
+    plan = small_plan()
+    month = range(len(plan.ledger_quantities["rent_hours_h100"]))
+    hours = [x * (0.2 if m < 6 else 40.0) for m, x in
+             zip(month, plan.ledger_quantities["rent_hours_h100"], strict=True)]  # fmt: skip
+    quantities = {**plan.ledger_quantities, "rent_hours_h100": hours}
+    other = option(plan, "on_demand", "Late", rent_hours_h100=1.0)
+    other = other.model_copy(update={"ledger_quantities": quantities})
+    other = other.model_copy(update={"npv_usd": view(plan, other).npv_usd})
+    plan = plan.model_copy(update={"options": [plan.as_option(), other]})
+    path = tmp_path / "payback.xlsx"
+    write_workbook(plan, path)
+    seen = in_ironcalc(path, {"discount_rate": rate})
+    flow = view(plan, other).cash_usd - view(plan).cash_usd
+    monthly = (1 + rate) ** (1 / 12) - 1
+    row = next(c.row for c in seen.book["Metrics"]["A"] if c.value == "Late")
+    assert 6 < payback(flow) < len(flow)
+    assert seen.value("Metrics", row, 7) == pytest.approx(payback(flow), abs=1e-7)
+    assert seen.value("Metrics", row, 8) == pytest.approx(payback(flow, rate=monthly), abs=1e-7)
+    assert payback(flow, rate=monthly) > payback(flow)
