@@ -353,7 +353,7 @@ def _inputs() -> list[LedgerInput]:
             scenario_path=path,
             source="scenario file" if basis == "scenario" else "price notes, vendor pages",
             as_of="2026-11-02",
-            basis=basis,  # type: ignore[arg-type]
+            basis=basis,
         )
         for name, label, unit, value, path, basis in INPUTS
     ]
@@ -386,11 +386,17 @@ def _machines(months: int) -> dict[str, Any]:
         for q in range(months // 3)
     ]
     count = len(periods)
+    # Of a mean quarter's 2,184 hours; each quarter has the calendar's.
+    shares = {
+        "weekday 9-17": 520 / 2184,
+        "weekday 17-9": 1040 / 2184,
+        "weekend 9-17": 208 / 2184,
+        "weekend 17-9": 416 / 2184,
+    }
+    hours = calendar_quantities(START, months, months)["hours"].reshape(count, 3).sum(axis=1)
     blocks = [
-        Block(label="weekday 9-17", day="weekday", hours=[520.0] * count),
-        Block(label="weekday 17-9", day="weekday", hours=[1040.0] * count),
-        Block(label="weekend 9-17", day="weekend", hours=[208.0] * count),
-        Block(label="weekend 17-9", day="weekend", hours=[416.0] * count),
+        Block(label=label, day=label.split()[0], hours=(share * hours).tolist())
+        for label, share in shares.items()
     ]
     growth = np.linspace(1.0, 2.2, count)
     peak = [[round(24 * g * f, 3) for f in (1.0, 0.4, 0.3, 0.15)] for g in growth]

@@ -102,7 +102,15 @@ def stacked_columns(
         series.graphicalProperties = _fill(CATEGORY_COLOURS[number % len(CATEGORY_COLOURS)])
         series.invertIfNegative = False
         chart.series.append(series)
-    return _dressed(chart, title)
+    return _from_zero(_dressed(chart, title), bands)
+
+
+def _from_zero(chart: Any, bands: Sequence[tuple[str, Band]]) -> ChartBase:
+    """Columns begin at 0, unless some go below: programs would cut off what they share."""
+    if all(float(x) >= 0 for _, band in bands for x in band.values):
+        chart.y_axis.scaling.min = 0
+    assert isinstance(chart, ChartBase)
+    return chart
 
 
 def bars(
@@ -123,7 +131,7 @@ def bars(
         series.graphicalProperties = _fill(CATEGORY_COLOURS[number % len(CATEGORY_COLOURS)])
         series.invertIfNegative = False
         chart.series.append(series)
-    dressed = _dressed(chart, title)
+    dressed = _from_zero(_dressed(chart, title), bands)
     if not upright:
         chart.x_axis.scaling.orientation = "maxMin"
     if len(bands) == 1:

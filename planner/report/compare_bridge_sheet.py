@@ -14,9 +14,10 @@ from planner.report.charts import Band, stacked_columns
 from planner.report.checks import MONEY_RATIO, MONEY_USD
 from planner.report.compare import Pair
 from planner.report.compare_bridge import Bridge, Cause
+from planner.report.flags import GOOD_FLAG, mark_flag
 from planner.report.page import Book, Page
 from planner.report.sheet_annual import Scale, scale_of
-from planner.report.sheet_checks import GOOD_FLAG, YES_NO, mark_flag
+from planner.report.sheet_checks import YES_NO
 from planner.report.style import BAD, CENTS, GOOD, MONEY, NAVY, SCIENTIFIC
 
 STEP, CAUSE, CHANGE, RUNNING, BASE, TOTAL, RISE, FALL, NOTE = range(1, 10)

@@ -14,8 +14,8 @@ from planner.report.compare_bridge_sheet import CAUSES, BridgeSheet, waterfall, 
 from planner.report.compare_changes import SIGNS
 from planner.report.compare_inputs import Difference
 from planner.report.compare_metrics import Metric
+from planner.report.flags import GOOD_FLAG, mark_flag
 from planner.report.page import Book, Page, clean
-from planner.report.sheet_checks import GOOD_FLAG, mark_flag
 from planner.report.style import COUNT, FINE, MONEY, NAVY, PERCENT, PERCENT_FINE, TENTHS
 from planner.report.words import gap_text
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
-
 from planner.report.checks import Parts
-from planner.report.page import Page
+from planner.report.paper import FIRST, LABEL, UNIT, Paper
 from planner.report.sensitivity import Exposure
-from planner.report.sheet_annual import AnnualSheet
 from planner.report.sheet_options import DIFFERENCE, NPV, PEAK
 from planner.report.sheet_sensitivity import HIGH, LESS, LOW, MORE, SensitivitySheet
 from planner.report.style import PERCENT
-from planner.result import OptionRow, Plan
+from planner.result import OptionRow
 
-LABEL, UNIT, FIRST = 1, 2, 3
 BREAKS_MOST = 3
 """Drivers on the page, those that move the cost most."""
 _SERVES = {
@@ -26,32 +21,14 @@ _SERVES = {
 }
 
 
-class Writer(Protocol):
-    """What the sheet gives its parts."""
-
-    page: Page
-    plan: Plan
-    annual: AnnualSheet
-    widths: Sequence[float]
-
-    @property
-    def last(self) -> int:
-        """Last column."""
-
-    def section(self, row: int, title: str) -> None:
-        """Heading over the whole width."""
-
-
-def options(writer: Writer, parts: Parts, row: int) -> int:
+def options(paper: Paper, parts: Parts, row: int) -> int:
     """Each option's cost beside the plan's; returns the next free row."""
     if parts.options is None or parts.scenarios is None:
         return row
-    page, scale = writer.page, writer.annual.scale
-    writer.section(row, "Against what")
-    page.band(row + 1, LABEL, writer.last, "head")
-    page.put(row + 1, LABEL, "Same demand, horizon and promises", "head")
-    page.put(row + 1, UNIT, "Unit", "head unit")
-    page.row(row + 1, FIRST, ("Net present cost", "Above the plan", "Peak cash"), "head right")
+    page, scale = paper.page, paper.annual.scale
+    paper.section(row, "Against what")
+    columns = ("Net present cost", "Above the plan", "Peak cash")
+    paper.head(row + 1, "Same demand and promises", columns)
     page.put(row + 1, FIRST + 3, "Service", "head unit")
     figures = {one.row.name: one for one in parts.scenarios.figures}
     row += 2
@@ -76,7 +53,7 @@ def options(writer: Writer, parts: Parts, row: int) -> int:
         else:
             page.row(row, FIRST, ("n/a",) * 3, "text right")
         row += 1
-    return row + 1
+    return row
 
 
 def _service(option: OptionRow) -> str:
@@ -85,16 +62,14 @@ def _service(option: OptionRow) -> str:
     return _SERVES[option.status]
 
 
-def breaks(writer: Writer, parts: Parts, row: int) -> int:
+def breaks(paper: Paper, parts: Parts, row: int) -> int:
     """The drivers that move the cost most; returns the next free row."""
     if parts.sensitivity is None:
         return row
-    page, scale, sheet = writer.page, writer.annual.scale, parts.sensitivity
-    writer.section(row, "What breaks it")
-    page.band(row + 1, LABEL, writer.last, "head")
-    page.put(row + 1, LABEL, "Same fleet, one driver at a time", "head")
-    page.put(row + 1, UNIT, "Unit", "head unit")
-    page.row(row + 1, FIRST, ("Low", "Changes cost by", "High", "Changes cost by"), "head right")
+    page, scale, sheet = paper.page, paper.annual.scale, parts.sensitivity
+    paper.section(row, "What breaks it")
+    columns = ("If it changes by", "cost changes by", "or changes by", "cost changes by")
+    paper.head(row + 1, "Same fleet, one driver at a time", columns)
     row += 2
     for number, one in enumerate(sheet.exposures[:BREAKS_MOST]):
         page.put(row, LABEL, one.driver.label)
@@ -119,19 +94,18 @@ def _driver_cells(
     ]
 
 
-def approval(writer: Writer, row: int) -> int:
+def approval(paper: Paper, row: int) -> int:
     """Lines to sign, and exactly what is signed; returns the next free row."""
-    page, plan = writer.page, writer.plan
-    writer.section(row, "Approval")
+    page, plan = paper.page, paper.plan
+    paper.section(row, "Approval")
     for number, label in enumerate(("Prepared by", "Reviewed by", "Approved by"), row + 1):
         page.put(number, LABEL, label)
-        page.band(number, UNIT, FIRST + 1, "signature")
-        page.put(number, FIRST + 2, "Date", "text right")
-        page.band(number, FIRST + 3, writer.last, "signature")
+        page.band(number, UNIT, FIRST + 2, "signature")
+        page.put(number, FIRST + 3, "Date", "text right")
+        page.band(number, FIRST + 4, paper.last, "signature")
         page.sheet.row_dimensions[number].height = 20
-    page.put(
-        row + 4, LABEL,
-        f"Scenario SHA-256 {plan.scenario_sha256}; inference-fleet-planner {plan.tool_version}, "
-        f"{plan.created_at}", "note",
-    )  # fmt: skip
-    return row + 6
+    facts = (f"Scenario SHA-256 {plan.scenario_sha256}",
+             f"inference-fleet-planner {plan.tool_version}, solved {plan.created_at}")  # fmt: skip
+    for number, fact in enumerate(facts, row + 4):
+        page.put(number, LABEL, fact, "note")
+    return row + 7

@@ -26,8 +26,12 @@ from planner.report.style import LOOKS, PADDED, RIGHT_LOOKS, TEXT
 
 LONGEST_TEXT = 32_000
 """A cell holds 32,767 characters."""
-_LINE_POINTS, _LETTERS_A_WIDTH = 12.0, 1.05
-"""Of 9 point text; a column of width w holds about 1.2 w letters, less where words break."""
+_LINE_POINTS, _LETTERS_A_WIDTH = 12.0, 1.2
+"""Of 9 point text; a column of width w holds about 1.3 w letters, less where words break."""
+_ROW_POINTS, _ROW_POINTS_LARGER = 12.75, 1.25
+"""Height of a row of 9 point text, and of each point more."""
+HIGHEST_ROW = 409.0
+"""Points; a higher row makes Excel call the file damaged."""
 RISKY_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """Text that a spreadsheet, or one that imports its CSV, may take for a formula."""
 
@@ -44,10 +48,12 @@ class Book:
     workbook: Workbook = field(default_factory=Workbook)
     values: dict[str, dict[str, Value]] = field(default_factory=dict)
     """By sheet and cell."""
-    _styles: dict[tuple[str, str, bool], StyleArray] = field(default_factory=dict)
+    _styles: dict[tuple[str, str, bool, float], StyleArray] = field(default_factory=dict)
 
-    def page(self, title: str, *, widths: Iterable[float], tab: str = "") -> Page:
-        """Append a sheet."""
+    def page(
+        self, title: str, *, widths: Iterable[float], tab: str = "", larger: float = 0.0
+    ) -> Page:
+        """Append a sheet whose text is larger than elsewhere by some points."""
         if not self.values:
             self.workbook.remove(self.workbook.worksheets[0])
         sheet = self.workbook.create_sheet(title)
@@ -55,22 +61,27 @@ class Book:
             sheet.column_dimensions[get_column_letter(column)].width = width
         if tab:
             sheet.sheet_properties.tabColor = tab
+        # Programs differ in the height of a row that is not given, and so in what fits on a page.
+        height = _ROW_POINTS + _ROW_POINTS_LARGER * larger
+        sheet.sheet_format.defaultRowHeight, sheet.sheet_format.customHeight = height, True
         self.values[title] = {}
-        return Page(self, sheet)
+        return Page(self, sheet, larger)
 
-    def style(self, cell: Any, look: str, number_format: str, *, quoted: bool) -> None:
+    def style(
+        self, cell: Any, look: str, number_format: str, *, quoted: bool, larger: float = 0.0
+    ) -> None:
         """Give a cell a shared style record, made by the first cell of that style.
 
         openpyxl's public way, four objects a cell, takes most of the time of writing.
         """
         if number_format == TEXT and look in RIGHT_LOOKS:
             number_format = PADDED
-        key = (look, number_format, quoted)
+        key = (look, number_format, quoted, larger)
         if key not in self._styles:
             kind = LOOKS[look]
             # A cell that is written twice carries a shared record: never change that one.
             cell._style = StyleArray()
-            cell.font, cell.fill = kind.font(), kind.background()
+            cell.font, cell.fill = kind.font(larger), kind.background()
             cell.alignment, cell.border = kind.alignment(), kind.border()
             cell.number_format = number_format
             cell.quotePrefix = quoted
@@ -95,6 +106,8 @@ class Page:
 
     book: Book
     sheet: Worksheet
+    larger: float = 0.0
+    """Points that its text is larger than elsewhere."""
 
     def put(
         self, row: int, column: int, value: object, look: str = "text", number_format: str = TEXT
@@ -106,13 +119,13 @@ class Page:
             cell.value = text
             cell.data_type = "s"
             quoted = text.startswith(RISKY_STARTS)
-            self.book.style(cell, look, number_format, quoted=quoted)
+            self.book.style(cell, look, number_format, quoted=quoted, larger=self.larger)
             return
         if isinstance(value, float) and not math.isfinite(value):
             value = "n/a"
         assert value is None or isinstance(value, str | int | float | bool | date | datetime)
         cell.value = value
-        self.book.style(cell, look, number_format, quoted=False)
+        self.book.style(cell, look, number_format, quoted=False, larger=self.larger)
 
     def formula(
         self,
@@ -127,7 +140,7 @@ class Page:
         """Write a formula together with its value."""
         cell = self._cell(row, column)
         cell.value = formula
-        self.book.style(cell, look, number_format, quoted=False)
+        self.book.style(cell, look, number_format, quoted=False, larger=self.larger)
         shown = clean(value) if isinstance(value, str) else value
         self.book.values[self.sheet.title][cell.coordinate] = shown
 
@@ -147,7 +160,7 @@ class Page:
         """Make a row as high as its longest wrapped text; with each text the column's width."""
         lines = max(-(-len(text) // max(1, int(width * _LETTERS_A_WIDTH))) for text, width in texts)
         if lines > 1:
-            self.sheet.row_dimensions[row].height = _LINE_POINTS * lines + 3
+            self.sheet.row_dimensions[row].height = min(_LINE_POINTS * lines + 3, HIGHEST_ROW)
 
     def address(self, row: int, column: int) -> str:
         """Absolute address from any sheet."""
@@ -182,7 +195,7 @@ class Page:
         sheet.page_setup.fitToHeight = 1 if one_page else 0
         sheet.sheet_properties.pageSetUpPr.fitToPage = True  # type: ignore[union-attr]
         sheet.page_margins.left = sheet.page_margins.right = 0.4
-        sheet.page_margins.top, sheet.page_margins.bottom = 0.6, 0.8
+        sheet.page_margins.top, sheet.page_margins.bottom = 0.5, 0.7
         sheet.print_title_rows = titles or None
         sheet.print_title_cols = columns or None
         footer: Any = sheet.oddFooter

@@ -58,6 +58,8 @@ class AnnualSheet:
     rows: dict[str, int]
     """Row of each category."""
     total_row: int
+    firm_row: int
+    """What of the total is owed once signed."""
     pv_row: int
     cumulative_row: int
     last_column: int
@@ -77,7 +79,7 @@ def write_annual(book: Book, view: View, cash: CashSheet) -> AnnualSheet:
     page.row(HEAD, TOTAL, ("Total", *view.years), "head right")
     rows = {category: HEAD + 1 + i for i, category in enumerate(cash.categories)}
     total = HEAD + 1 + len(rows)
-    sheet = AnnualSheet(page.sheet.title, scale, rows, total, total + 2, total + 3, last)
+    sheet = AnnualSheet(page.sheet.title, scale, rows, total, total + 1, total + 3, total + 4, last)
     for category, row in rows.items():
         label = category.capitalize() if category != "api" else "API"
         values = view.by_year(view.category_usd(category))
@@ -85,6 +87,11 @@ def write_annual(book: Book, view: View, cash: CashSheet) -> AnnualSheet:
             page, sheet, row, label, cash=cash, source=cash.categories[category], values_usd=values
         )
     _total(page, view, sheet)
+    firm = view.by_year(view.firm_usd)
+    _yearly(
+        page, sheet, sheet.firm_row, "of it firm once signed", cash=cash, source=cash.firm_row,
+        values_usd=firm,
+    )  # fmt: skip
     present = view.by_year(view.cash_usd * view.weight)
     _yearly(
         page,

@@ -17,7 +17,6 @@ from planner.report.sheet_costs import (
     FIRST,
     LABEL,
     MONTH_ROW,
-    MONTH_WIDTH,
     PERIOD_ROW,
     TOP,
     TOTAL,
@@ -25,7 +24,8 @@ from planner.report.sheet_costs import (
     WIDTHS,
     YEAR_ROW,
     CostsSheet,
-    pages_wide,
+    month_widths,
+    print_months,
     time_line,
 )
 from planner.report.style import FINE, MONEY, MONTH, TEXT
@@ -67,7 +67,7 @@ class CashSheet:
 
 def write_cash(book: Book, view: View, costs: CostsSheet) -> CashSheet:
     """Write the sheet."""
-    page = book.page("Cash", widths=(*WIDTHS, *[MONTH_WIDTH] * view.months))
+    page = book.page("Cash", widths=(*WIDTHS, *month_widths([view])))
     page.heading("Cash out and present value", _NOTE)
     time_links(page, view, costs)
     sheet = _layout(page, view, costs)
@@ -87,7 +87,7 @@ def write_cash(book: Book, view: View, costs: CostsSheet) -> CashSheet:
     _firm(page, view, costs, sheet)
     _present_value(page, view, costs, sheet)
     page.freeze(TOP, FIRST)
-    page.print_setup(titles=f"{MONTH_ROW}:{PERIOD_ROW}", columns="A:E", pages_wide=pages_wide(view))
+    print_months(page, costs.printed_months)
     book.name(NPV_NAME, page.address(sheet.pv_row, TOTAL))
     return sheet
 

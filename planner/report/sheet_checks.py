@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-from openpyxl.formatting.rule import Rule
-from openpyxl.styles import Font, PatternFill
-from openpyxl.styles.differential import DifferentialStyle
 
 from planner.report.checks import MONEY_RATIO, MONEY_USD, SHARE, Check, Parts, checks
+from planner.report.flags import GOOD_FLAG, mark_flag
 from planner.report.page import Book, Page
 from planner.report.sheet_demand import SOLVE_AGAIN
 from planner.report.sheet_scenarios import PLAN_NUMBER, SWITCH_NAME
-from planner.report.style import BAD, BAD_FILL, CENTS, GOOD, GOOD_FILL, SCIENTIFIC
+from planner.report.style import CENTS, SCIENTIFIC
 
 NAME, FOUND, EXPECTED, TOLERANCE, HOLDS, NOTE = range(1, 7)
+_WIDTHS = (46, 17, 17, 11, 8, 62)
 FLAG_ROW, STATE_ROW, LIMITS, HEAD = 3, 4, 6, 10
-GOOD_FLAG, BAD_FLAG = "All checks hold", "A check fails: see sheet Checks"
+BAD_FLAG = "A check fails: see sheet Checks"
 YES_NO = '"yes";;[Red]"NO"'
 """1 is yes. The colour is in the number format: conditional formats on these cells make
 LibreOffice 7.4 crash when it prints."""
@@ -29,10 +26,6 @@ _TOLERANCES = (
     ("Tolerance: money, absolute", "USD", MONEY_USD, CENTS),
     ("Tolerance: money, relative", "ratio", MONEY_RATIO, SCIENTIFIC),
     ("Tolerance: shares and constraints", "ratio", SHARE, SCIENTIFIC),
-)
-_COLOURS: tuple[tuple[Literal["equal", "notEqual"], str, str], ...] = (
-    ("equal", GOOD, GOOD_FILL),
-    ("notEqual", BAD, BAD_FILL),
 )
 
 
@@ -47,7 +40,7 @@ class ChecksSheet:
 
 def write_checks(book: Book, parts: Parts) -> ChecksSheet:
     """Write the sheet."""
-    page = book.page("Checks", widths=(58, 20, 20, 14, 12, 80))
+    page = book.page("Checks", widths=_WIDTHS)
     page.heading("Checks", "Each line must hold; the flag stands on Cover and Decision too.")
     limits = _tolerances(page)
     rows = checks(parts)
@@ -78,7 +71,7 @@ def _tolerances(page: Page) -> list[str]:
 def _write(
     page: Page, row: int, check: Check, limits: Sequence[str], *, changed: str, other: str
 ) -> None:
-    page.put(row, NAME, check.name)
+    page.put(row, NAME, check.name, "label wrap")
     for column, formula, value in (
         (FOUND, check.found, check.found_value),
         (EXPECTED, check.expected, check.expected_value),
@@ -97,7 +90,8 @@ def _write(
     if check.when_plan_shown and other:
         test = f"OR({other},{test})"
     page.formula(row, HOLDS, f"=IF({test},1,0)", float(check.holds), "flag", number_format=YES_NO)
-    page.put(row, NOTE, check.note, "note")
+    page.put(row, NOTE, check.note, "note wrap")
+    page.fit_height(row, ((check.note, _WIDTHS[NOTE - 1]), (check.name, _WIDTHS[NAME - 1])))
 
 
 def _flags(page: Page, rows: Sequence[Check], parts: Parts) -> ChecksSheet:
@@ -114,13 +108,3 @@ def _flags(page: Page, rows: Sequence[Check], parts: Parts) -> ChecksSheet:
     mark_flag(page, f"A{FLAG_ROW}", GOOD_FLAG)
     mark_flag(page, f"A{STATE_ROW}", AS_SOLVED)
     return ChecksSheet(page.address(FLAG_ROW, NAME), text, page.address(STATE_ROW, NAME))
-
-
-def mark_flag(page: Page, cell: str, good: str) -> None:
-    """Green where a flag's cell says `good`, red otherwise."""
-    for cell_is, color, fill in _COLOURS:
-        style = DifferentialStyle(
-            font=Font(bold=True, color=color), fill=PatternFill("solid", bgColor=fill)
-        )
-        rule = Rule(type="cellIs", operator=cell_is, formula=[f'"{good}"'], dxf=style)
-        page.sheet.conditional_formatting.add(cell, rule)

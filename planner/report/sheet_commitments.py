@@ -7,27 +7,42 @@ from dataclasses import dataclass
 
 import numpy as np
 from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.pagebreak import Break
 
-from planner.finance.leases import DISCLAIMER
-from planner.finance.offers import rented_key
 from planner.report.charts import Band, stacked_columns
 from planner.report.charts import place as place_chart
+from planner.report.commitments_lease import schedule_rows, write_leases
+from planner.report.commitments_part import (
+    END,
+    END_MONTH,
+    EXPIRY,
+    GPU_RATE,
+    LOTS,
+    MONTHLY,
+    RATE,
+    START,
+    START_MONTH,
+    TERM,
+    TITLE,
+    UPFRONT,
+    USD_FORMAT,
+    VALUE,
+    CommitmentsPart,
+    label,
+)
+from planner.report.commitments_use import write_uses
 from planner.report.contracts import (
     Contract,
-    LeaseView,
-    Use,
     contracts,
-    leases,
     term_input,
     upfront_input,
-    uses,
 )
-from planner.report.ledger_view import AFTER, OBLIGATION, Array, View
-from planner.report.page import Book, Page
+from planner.report.ledger_view import AFTER, OBLIGATION, View
+from planner.report.page import Book
 from planner.report.sheet_annual import HEAD
 from planner.report.sheet_cash import CashSheet
 from planner.report.sheet_costs import MONTH_ROW, PERIOD_ROW, YEAR_ROW, CostsSheet
-from planner.report.style import CENTS, COUNT, FINE, MONEY, MONTH, PERCENT, TEXT, WITHOUT_ROUNDING
+from planner.report.style import CENTS, COUNT, FINE, MONEY, MONTH, PERCENT, TEXT
 from planner.report.yearly import (
     FIRST,
     LABEL,
@@ -36,15 +51,11 @@ from planner.report.yearly import (
     Yearly,
     ledger_at,
     ledger_cell,
-    ledger_span,
 )
 from planner.result import Plan
 
-TITLE = "Commitments"
-USD_FORMAT = WITHOUT_ROUNDING[MONEY]
-LOTS, START_MONTH, START, TERM, END_MONTH, END = range(3, 9)
-EXPIRY, RATE, GPU_RATE, VALUE, UPFRONT, MONTHLY = range(9, 15)
-"""Columns of the ladder."""
+__all__ = ["CommitmentsSheet", "schedule_rows", "write_commitments"]
+
 _LADDER = (
     "Lots", "Month signed", "From", "Term, months", "Last month", "Until", "Expires in",
     "Rate, USD/h", "USD/GPU/h", "Value, USD", "Upfront, USD", "Mean monthly payment, USD",
@@ -53,7 +64,7 @@ _NOTE = (
     "Every contract, order by order, and what is owed whatever happens, without the provider's "
     "support, which Cash counts as firm too. USD unless the unit column says otherwise."
 )
-_LABEL_WIDTH, _WIDTH = 52, 12.5
+_LABEL_WIDTH, _WIDTH = 46, 10.5
 
 
 @dataclass(frozen=True)
@@ -66,32 +77,6 @@ class CommitmentsSheet:
     """Their sum."""
     owed_in_costs: str
     """Formula of the same from sheet Costs."""
-
-
-@dataclass
-class _Sheet:
-    """The sheet while it is written."""
-
-    page: Page
-    plan: Plan
-    view: View
-    costs: CostsSheet
-    cash: CashSheet
-    inputs: Mapping[str, str]
-    found: Sequence[Contract]
-    writer: Yearly
-    ends: tuple[int, ...]
-    """Number of each period's last month."""
-    first: int = HEAD + 1
-    """Row of the first contract."""
-
-    def at(self, place: int, column: int) -> str:
-        """Cell of the ladder."""
-        return f"${get_column_letter(column)}${self.first + place}"
-
-    def at_ends(self, row: Array) -> list[float]:
-        """Values at period ends."""
-        return [float(row[end - 1]) for end in self.ends]
 
 
 def write_commitments(
@@ -110,7 +95,7 @@ def write_commitments(
     if not any(view.values[key].any() for key in owing) and not found:
         return None
     count = max(len(plan.periods) + 1, len(_LADDER))
-    page = book.page(TITLE, widths=(_LABEL_WIDTH, 13, *[_WIDTH] * count))
+    page = book.page(TITLE, widths=(_LABEL_WIDTH, 9, *[_WIDTH] * count))
     page.heading("Commitments", _NOTE)
     if shown:
         text = "Another option is shown: rows are the plan's contracts, amounts are not."
@@ -123,22 +108,20 @@ def write_commitments(
         )
     labels = [period.label for period in plan.periods]
     ends = tuple(np.cumsum([period.months for period in plan.periods]).tolist())
-    sheet = _Sheet(page, plan, view, costs, cash, inputs, found, Yearly(page, labels, 0), ends)
+    sheet = CommitmentsPart(
+        page, plan, view, costs, cash, inputs, found, Yearly(page, labels, 0), ends
+    )
     _ladder(sheet)
     written = _owed(sheet, owing)
-    _uses(sheet)
-    _leases(sheet)
+    page.sheet.row_breaks.append(Break(id=sheet.writer.row - 1))
+    write_uses(sheet)
+    write_leases(sheet)
     page.sheet.freeze_panes = "C5"
     page.print_setup()
     return written
 
 
-def label(contract: Contract, view: View) -> str:
-    """HGX B200 at cloud, reserved_1y; signed Jan 2027."""
-    return f"{contract.group}; signed {view.dates[contract.month]:%b %Y}"
-
-
-def _ladder(sheet: _Sheet) -> None:
+def _ladder(sheet: CommitmentsPart) -> None:
     page = sheet.page
     page.band(HEAD, 1, MONTHLY, "head")
     page.put(HEAD, LABEL, "Contract", "head")
@@ -160,7 +143,7 @@ def _ladder(sheet: _Sheet) -> None:
     sheet.writer.row = total + 2
 
 
-def _contract(sheet: _Sheet, place: int, one: Contract) -> None:
+def _contract(sheet: CommitmentsPart, place: int, one: Contract) -> None:
     page, costs, view, row = sheet.page, sheet.costs, sheet.view, sheet.first + place
     gpus = next(x.value for x in view.inputs if x.name == f"{one.key}_gpus")
     page.put(row, LABEL, label(one, view))
@@ -213,7 +196,7 @@ def _serial(view: View, month: int) -> float:
     return float(view.dates[month].toordinal() - 693_594)
 
 
-def _owed(sheet: _Sheet, owing: Sequence[str]) -> CommitmentsSheet:
+def _owed(sheet: CommitmentsPart, owing: Sequence[str]) -> CommitmentsSheet:
     """What is still owed at the end of each period, contract by contract and by expiry."""
     writer, costs, view = sheet.writer, sheet.costs, sheet.view
     writer.head("Still owed at the end of the period, not cancellable", total="")
@@ -271,7 +254,7 @@ def _owed(sheet: _Sheet, owing: Sequence[str]) -> CommitmentsSheet:
     )
 
 
-def _out(sheet: _Sheet, total: int, ends: int, owed: Sequence[float]) -> None:
+def _out(sheet: CommitmentsPart, total: int, ends: int, owed: Sequence[float]) -> None:
     """Cash out beside what is owed, and the most of each."""
     writer, cash, view = sheet.writer, sheet.cash, sheet.view
     out = np.cumsum(view.cash_usd)
@@ -296,7 +279,7 @@ def _out(sheet: _Sheet, total: int, ends: int, owed: Sequence[float]) -> None:
         writer.write(words, "USD", "", (), style=USD_FORMAT, total=formula, total_value=usd)
 
 
-def _termination(sheet: _Sheet, commitments: int, values: Sequence[float]) -> None:
+def _termination(sheet: CommitmentsPart, commitments: int, values: Sequence[float]) -> None:
     """What leaving all contracts at a period's end costs: all of it unless agreed otherwise."""
     writer, page = sheet.writer, sheet.page
     page.put(writer.row, LABEL, "Share of remaining payments owed on leaving")
@@ -312,7 +295,7 @@ def _termination(sheet: _Sheet, commitments: int, values: Sequence[float]) -> No
     )  # fmt: skip
 
 
-def _expiry(sheet: _Sheet, first: int, purchases: int, unpaid: Sequence[float]) -> None:
+def _expiry(sheet: CommitmentsPart, first: int, purchases: int, unpaid: Sequence[float]) -> None:
     """The same by the fiscal year in which contracts end, with its chart."""
     writer, view = sheet.writer, sheet.view
     writer.row += 1
@@ -336,160 +319,6 @@ def _expiry(sheet: _Sheet, first: int, purchases: int, unpaid: Sequence[float]) 
     labels = Band(TITLE, writer.head_row, FIRST, writer.last, list(writer.labels))
     chart = stacked_columns("Owed at period end, by expiry, USD", labels, bands)
     place_chart(
-        sheet.page, chart, writer.row + 1, left=0, width=_LABEL_WIDTH + 13 + _WIDTH * 7, height=18
+        sheet.page, chart, writer.row + 1, left=0, width=_LABEL_WIDTH + 9 + _WIDTH * 8, height=18
     )
     writer.row += 20
-
-
-_USES = (
-    "Committed GPU-h", "of it at work", "On demand GPU-h", "Coverage", "Utilization",
-    "Committed USD/GPU/h", "On demand USD/GPU/h", "Effective savings rate",
-)  # fmt: skip
-
-
-def _uses(sheet: _Sheet) -> None:
-    """Coverage, utilization, and the saving where both prices are known."""
-    found = uses(sheet.plan)
-    if not found:
-        return
-    page, writer = sheet.page, sheet.writer
-    page.band(writer.row, LABEL, TOTAL + len(_USES) - 1, "head")
-    page.put(writer.row, LABEL, "Use of commitments over the horizon, of the plan", "head")
-    page.put(writer.row, UNIT, "Unit", "head unit")
-    page.row(writer.row, TOTAL, _USES, "head right")
-    page.sheet.row_dimensions[writer.row].height = 38
-    writer.row += 1
-    for use in found:
-        _use(sheet, use)
-        writer.row += 1
-    writer.note(
-        "Coverage: share of rented work under commitments. Utilization: share of committed hours "
-        "at work; own machines work first. Savings rate, against the on-demand price of the same "
-        "hours: coverage x (1 - committed / on demand / utilization)."
-    )
-    writer.row += 1
-
-
-def _use(sheet: _Sheet, use: Use) -> None:
-    page, row = sheet.page, sheet.writer.row
-    page.put(row, LABEL, f"{use.title} at {use.site}")
-    page.put(row, UNIT, "GPU-h, share", "unit")
-    for column, value in enumerate((use.committed_h, use.used_h, use.on_demand_h), TOTAL):
-        page.put(row, column, value, "solved", COUNT)
-    held, used, rented = (f"{get_column_letter(TOTAL + i)}{row}" for i in range(3))
-    eligible = use.used_h + use.on_demand_h
-    covered = use.used_h / eligible if eligible else 0.0
-    utilized = use.used_h / use.committed_h if use.committed_h else 0.0
-    at = TOTAL + 3
-    formula = f"=IF({used}+{rented}=0,0,{used}/MAX({used}+{rented},1))"
-    page.formula(row, at, formula, covered, number_format=PERCENT)
-    formula = f"=IF({held}=0,0,{used}/MAX({held},1))"
-    page.formula(row, at + 1, formula, utilized, number_format=PERCENT)
-    prices = _prices(sheet, use)
-    if prices is None or not utilized:
-        page.row(row, at + 2, ("n/a",) * 3, "text right")
-        return
-    for column, (formula, price) in enumerate(prices, at + 2):
-        page.formula(row, column, formula, price, "link", number_format=FINE)
-    share, use_of, committed, full = (f"{get_column_letter(at + i)}{row}" for i in range(4))
-    saved = covered * (1 - prices[0][1] / prices[1][1] / utilized)
-    formula = f"=IF({committed}=0,0,{share}*(1-{committed}/{full}/{use_of}))"
-    page.formula(row, at + 4, formula, saved, number_format=PERCENT)
-
-
-def _prices(sheet: _Sheet, use: Use) -> list[tuple[str, float]] | None:
-    """Formula and value of a committed hour's price, and of the same hours' on demand.
-
-    None where the ledger has no price on demand of these machines.
-    """
-    view, costs = sheet.view, sheet.costs
-    values = {x.name: x.value for x in view.inputs}
-    rented = rented_key("on_demand", use.accelerator, use.site)
-    keys = [key for key in use.keys if f"{key}_signed_usd" in view.values]
-    if f"{rented}_price_usd_per_h" not in view.values or not keys:
-        return None
-    held = [view.values[f"{key}_in_force"] * view.values["hours"] for key in keys]
-    gpus = [values[f"{key}_gpus"] for key in keys]
-    gpu_h = sum(float(row.sum()) * count for row, count in zip(held, gpus, strict=True))
-    price = view.values[f"{rented}_price_usd_per_h"]
-    full = sum(float((row * price).sum()) * n for row, n in zip(held, gpus, strict=True))
-    paid = sum(float(view.values[f"{key}_signed_usd"].sum()) for key in keys)
-    hours = ledger_span(costs, "hours")
-    in_force = [(ledger_span(costs, f"{key}_in_force"), sheet.inputs[f"{key}_gpus"])
-                for key in keys]  # fmt: skip
-    all_h = "+".join(f"{count}*SUMPRODUCT({row},{hours})" for row, count in in_force)
-    values_usd = "+".join(f"SUM({ledger_span(costs, f'{key}_signed_usd')})" for key in keys)
-    rate = ledger_span(costs, f"{rented}_price_usd_per_h")
-    paid_full = "+".join(f"{count}*SUMPRODUCT({row},{hours},{rate})" for row, count in in_force)
-    lot = values[f"{rented}_gpus"]
-    return [
-        (f"=({values_usd})/MAX({all_h},1)", paid / gpu_h),
-        (
-            f"=({paid_full})/MAX({all_h},1)/{sheet.inputs[f'{rented}_gpus']}",
-            full / gpu_h / lot,
-        ),
-    ]  # fmt: skip
-
-
-def _leases(sheet: _Sheet) -> None:
-    """Accounting view of each contract, and the schedule of those on the balance sheet."""
-    if not sheet.found:
-        return
-    page, writer = sheet.page, sheet.writer
-    page.band(writer.row, LABEL, MONTHLY, "head")
-    page.put(writer.row, LABEL, "Accounting view, as solved", "head")
-    page.put(writer.row, UNIT, "Treatment", "head unit")
-    page.put(writer.row, TOTAL, "Why", "head unit")
-    writer.row += 1
-    seen = leases(sheet.plan, sheet.view, list(sheet.found))
-    for one in seen:
-        page.put(writer.row, LABEL, label(one.contract, sheet.view))
-        page.put(writer.row, UNIT, one.read.treatment.replace("_", " "), "text left")
-        page.put(writer.row, TOTAL, one.read.reason, "text left")
-        writer.row += 1
-    writer.note(f"{DISCLAIMER} State the facts in finance.lease; no cash follows from them.")
-    held = [one for one in seen if one.schedule is not None]
-    if held:
-        writer.row += 1
-        _schedules(sheet, held)
-
-
-def _schedules(sheet: _Sheet, held: Sequence[LeaseView]) -> None:
-    writer, view = sheet.writer, sheet.view
-    writer.head("Right of use, as solved", total="At the start")
-    for one in held:
-        writer.group(label(one.contract, view))
-        for words, start, values in schedule_rows(one, view):
-            sheet.page.put(writer.row, LABEL, words)
-            sheet.page.put(writer.row, UNIT, "USD", "unit")
-            if start is not None:
-                sheet.page.put(writer.row, TOTAL, start, "solved", MONEY)
-            at_ends = _of_periods(values, sheet.ends, flow=start is None)
-            sheet.page.row(writer.row, FIRST, at_ends, "solved", MONEY)
-            writer.row += 1
-
-
-def schedule_rows(one: LeaseView, view: View) -> list[tuple[str, float | None, Array]]:
-    """Label, value at commencement (None of flows) and values by month of the horizon."""
-    found = one.schedule
-    assert found is not None
-
-    def placed(row: Array) -> Array:
-        whole = np.zeros(view.months)
-        whole[one.contract.month : one.contract.month + len(row)] = row
-        return whole
-
-    return [
-        ("Lease liability", found.initial_liability, placed(found.liability)),
-        ("Right-of-use asset", found.initial_asset, placed(found.asset)),
-        ("Payments of the period", None, placed(found.payment)),
-        ("Interest", None, placed(found.interest)),
-        ("Expense of the period", None, placed(found.expense)),
-    ]
-
-
-def _of_periods(values: Array, ends: Sequence[int], *, flow: bool) -> list[float]:
-    if not flow:
-        return [float(values[end - 1]) for end in ends]
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    return [float(sums[end] - sums[start]) for start, end in zip((0, *ends), ends, strict=False)]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from openpyxl.utils import get_column_letter
 
 from planner.finance.ledger import Line
@@ -19,8 +20,10 @@ LABEL, CATEGORY, FIRM, UNIT, TOTAL, OPEN, FIRST = range(1, 8)
 """Columns of every monthly sheet."""
 MONTH_ROW, YEAR_ROW, PERIOD_ROW, TOP = 4, 5, 6, 7
 """Rows of the time line on every monthly sheet, and the first row below it."""
-WIDTHS = (44, 14, 9, 13, 16, 3)
-MONTH_WIDTH = 12.5
+WIDTHS = (34, 12, 7, 11, 13, 1.5)
+_LEAST_USD = 0.005
+_MONTH_LEAST, _WIDTH_A_LETTER = 9.0, 0.95
+"""Width of a month's column at least, and of each letter of its largest amount."""
 FIRM_WORD, USED_WORD = "firm", "as used"
 _CALENDAR_GROUP = "Calendar"
 _NOTE = (
@@ -36,6 +39,8 @@ class CostsSheet:
     title: str
     grid: Grid
     last_row: int
+    printed_months: int
+    """Months that are printed, of every monthly sheet."""
 
     def column(self, letter: str, *, fixed: bool) -> str:
         """All ledger rows of one column."""
@@ -52,6 +57,8 @@ def write_costs(
     view: View,
     inputs: Mapping[str, str],
     chosen: Mapping[str, str] | None = None,
+    *,
+    printed_months: int,
 ) -> CostsSheet:
     """Write the sheet.
 
@@ -59,8 +66,9 @@ def write_costs(
     ----------
     inputs : address of each input.
     chosen : formulas of quantity lines that another sheet supplies; {c} is the month's column.
+    printed_months : see months_paid.
     """
-    page = book.page("Costs", widths=(*WIDTHS, *[MONTH_WIDTH] * view.months))
+    page = book.page("Costs", widths=(*WIDTHS, *month_widths([view])))
     page.heading("Costs by month", _NOTE)
     time_line(page, view)
     rows = _rows(view)
@@ -73,8 +81,8 @@ def write_costs(
             page.put(rows[line.key] - 1, LABEL, group, "group")
         _write_line(page, line, view, grid, chosen or {})
     page.freeze(TOP, FIRST)
-    page.print_setup(titles=f"{MONTH_ROW}:{PERIOD_ROW}", columns="A:E", pages_wide=pages_wide(view))
-    return CostsSheet(page.sheet.title, grid, max(rows.values()))
+    print_months(page, printed_months)
+    return CostsSheet(page.sheet.title, grid, max(rows.values()), printed_months)
 
 
 def time_line(page: Page, view: View) -> None:
@@ -90,9 +98,39 @@ def time_line(page: Page, view: View) -> None:
     page.row(PERIOD_ROW, FIRST, view.periods, "subhead")
 
 
-def pages_wide(view: View) -> int:
-    """A year of months a page."""
-    return -(-view.months // MONTHS_PER_YEAR)
+def months_paid(views: Iterable[View]) -> int:
+    """Months up to the last in which any option pays: the others hold zeros and stay unprinted.
+
+    At least the horizon.
+    """
+    return max(
+        max(seen.horizon_months, int(np.flatnonzero(_paid(seen)).max(initial=-1)) + 1)
+        for seen in views
+    )
+
+
+def _paid(seen: View) -> NDArray[np.bool_]:
+    """Months with more than what rounding leaves."""
+    return np.asarray(np.abs(seen.cash_usd) >= _LEAST_USD)
+
+
+def month_widths(views: Sequence[View]) -> list[float]:
+    """Of each month's column, as wide as the largest amount of any option needs."""
+    largest = max(
+        float(np.abs(row).max(initial=0.0)) for seen in views for row in seen.values.values()
+    )
+    width = max(_MONTH_LEAST, _WIDTH_A_LETTER * len(f"({largest:,.0f})"))
+    return [width] * views[0].months
+
+
+def print_months(page: Page, months: int, last_row: int = 0) -> None:
+    """A year of months a page, down to a row, all rows unless given."""
+    last = get_column_letter(FIRST + months - 1)
+    page.sheet.print_area = f"A1:{last}{last_row or page.sheet.max_row}"
+    page.print_setup(
+        titles=f"{MONTH_ROW}:{PERIOD_ROW}", columns="A:E",
+        pages_wide=-(-months // MONTHS_PER_YEAR),
+    )  # fmt: skip
 
 
 def _group(line: Line) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from openpyxl.worksheet.hyperlink import Hyperlink
 
+from planner.report.flags import GOOD_FLAG, mark_flag
 from planner.report.page import Book, Page
-from planner.report.sheet_checks import AS_SOLVED, GOOD_FLAG, ChecksSheet, mark_flag
+from planner.report.sheet_checks import AS_SOLVED, ChecksSheet
 from planner.report.style import COUNT, NAVY
 from planner.report.words import gap_text, tax_text, verified_text
 from planner.result import Plan
 
 SHEETS = {
-    "Decision": "The ask, what it costs, what it binds: one page",
+    "Decision": "The ask, what it costs, what it binds, where to sign: one page",
+    "Detail": "Behind the decision: machines, unit costs, error, charts, limits, notes",
     "Options": "The same demand served in one way only, or not at all: what the plan saves",
     "Inputs": "Every number behind the costs, with source; change blue cells",
     "Scenarios": "The switch: which option's solved quantities drive Costs and Cash",
@@ -47,7 +49,7 @@ _SAMPLE = 1234
 
 def write_cover(book: Book, plan: Plan, checks: ChecksSheet) -> None:
     """Write the sheet."""
-    page = book.page("Cover", widths=(3, 24, 90), tab=NAVY)
+    page = book.page("Cover", widths=(2, 22, 84), tab=NAVY)
     sheet = page.sheet
     sheet.sheet_view.showGridLines = False
     scenario = plan.scenario
@@ -72,7 +74,7 @@ def write_cover(book: Book, plan: Plan, checks: ChecksSheet) -> None:
         page.put(row, 3, text, "wrap")
         sheet.row_dimensions[row].height = 15 * max(1, -(-len(text) // 95))
     _map(page, row=7 + len(facts) + 1)
-    page.print_setup(one_page=True)
+    page.print_setup(one_page=True, portrait=True)
 
 
 def _map(page: Page, row: int) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.pagebreak import Break
 
 from planner.report.charts import Band, bars, place
 from planner.report.demand_room import Segment, segments
@@ -26,6 +27,7 @@ _NOTE = (
     "a check; any change asks for another solve."
 )
 _CHART_ROWS = 18
+_ROWS_A_PAGE = 44
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def write_demand(book: Book, plan: Plan) -> DemandSheet | None:
     if not found:
         return None
     last = FIRST + len(plan.periods) - 1
-    page = book.page("Demand", widths=(52, 14, *[11] * len(plan.periods)), tab=TEAL)
+    page = book.page("Demand", widths=(36, 11, *[8.5] * len(plan.periods)), tab=TEAL)
     page.heading("Demand and capacity", _NOTE)
     page.put(HEAD, LABEL, "Period", "head")
     page.put(HEAD, UNIT, "Unit", "head unit")
@@ -161,6 +163,8 @@ def _flag(writer: _Writer) -> str:
 def _chart(writer: _Writer, found: list[Segment]) -> None:
     """Demand against capacity by block, in the period of the highest demand."""
     page, row = writer.page, writer.row + 1
+    if row > HEAD + 2 and row + len(found) + _CHART_ROWS > _ROWS_A_PAGE:
+        page.sheet.row_breaks.append(Break(id=row - 1))
     total = np.sum([one.demand_rps for one in found], axis=0)
     period = int(np.argmax(total))
     column = get_column_letter(FIRST + period)
@@ -192,4 +196,4 @@ def _chart(writer: _Writer, found: list[Segment]) -> None:
          for label, at, values in bands],
         upright=True,
     )  # fmt: skip
-    place(page, chart, first + len(found) + 1, left=0, width=120, height=_CHART_ROWS)
+    place(page, chart, first + len(found) + 1, left=0, width=100, height=_CHART_ROWS)

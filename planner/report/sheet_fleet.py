@@ -31,6 +31,8 @@ class FleetSheet:
     """Where the fleet stands."""
 
     title: str
+    ordered: dict[int, int]
+    """Row of lots ordered, by position in plan.fleet."""
     in_service: dict[int, int]
     """Row of lots in service, by position in plan.fleet."""
     gpus: dict[int, int]
@@ -49,7 +51,6 @@ class FleetSheet:
         return f"{self.title}!${get_column_letter(FIRST)}${row}:${last}${row}"
 
 
-LABEL_LEAST, LABEL_MOST = 58, 78
 """Width of the first column: names of candidates differ in length."""
 ROWS_WITH_CHART = 30
 """Rows that leave room for the chart on the same printed page."""
@@ -58,9 +59,7 @@ ROWS_WITH_CHART = 30
 def write_fleet(book: Book, plan: Plan) -> FleetSheet:
     """Write the sheet."""
     count = len(plan.periods)
-    longest = max((len(f"{pool.candidate}, {pool.site}") for pool in plan.pools), default=0)
-    label = min(max(LABEL_LEAST, longest), LABEL_MOST)
-    page = book.page("Fleet", widths=(label, 12, 10, 10, *[11] * count))
+    page = book.page("Fleet", widths=(44, 9, 7, 8, *[8.5] * count))
     page.heading("Fleet by period", _NOTE)
     page.put(HEAD, LABEL, "Period", "head")
     page.put(HEAD, UNIT, "Unit", "head unit")
@@ -70,8 +69,10 @@ def write_fleet(book: Book, plan: Plan) -> FleetSheet:
     page.row(YEAR_ROW, FIRST, [period.fiscal_year for period in plan.periods], "subhead")
     writer = _Writer(page, plan, YEAR_ROW + 1)
     writer.section("Ordered in the period (on demand: most at once)")
-    for fleet in plan.fleet:
-        writer.solved(machine(fleet), f"{fleet.lot_name}s", fleet.lots_ordered)
+    ordered = {
+        i: writer.solved(machine(fleet), f"{fleet.lot_name}s", fleet.lots_ordered)
+        for i, fleet in enumerate(plan.fleet)
+    }
     writer.section("In service (on demand: mean over the period)")
     in_service = {i: writer.lots(fleet) for i, fleet in enumerate(plan.fleet)}
     gpus = _products(writer, plan, in_service, "Accelerators in service", unit="GPUs", column=GPUS)
@@ -79,11 +80,11 @@ def write_fleet(book: Book, plan: Plan) -> FleetSheet:
     _pools(writer, plan)
     served = _served(writer, plan)
     _fullness(writer, plan)
-    sheet = FleetSheet(page.sheet.title, in_service, gpus, served, FIRST + count - 1)
+    sheet = FleetSheet(page.sheet.title, ordered, in_service, gpus, served, FIRST + count - 1)
     if plan.fleet:
         if writer.row > ROWS_WITH_CHART:
             page.sheet.row_breaks.append(Break(id=writer.row))
-        place(page, fleet_chart(plan, sheet), writer.row + 2, left=0, width=134, height=18)
+        place(page, fleet_chart(plan, sheet), writer.row + 2, left=0, width=110, height=18)
     page.freeze(YEAR_ROW + 1, FIRST)
     page.print_setup(titles=f"{HEAD}:{YEAR_ROW}", columns="A:B")
     return sheet
@@ -210,7 +211,7 @@ def _served(writer: _Writer, plan: Plan) -> dict[str, int]:
 def _fullness(writer: _Writer, plan: Plan) -> None:
     candidates = {row.id: row for row in plan.candidates}
     demand: dict[str, ClassTraffic] = {row.name: row for row in plan.demand}
-    writer.section("Load of SLO capacity in the fullest block")
+    writer.section("Load of what keeps the promises, fullest block")
     for pool in plan.pools:
         if pool.candidate not in candidates:
             continue

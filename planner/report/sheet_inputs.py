@@ -10,9 +10,11 @@ from openpyxl.styles import PatternFill
 from openpyxl.styles.differential import DifferentialStyle
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.datavalidation import DataValidation
+from openpyxl.worksheet.pagebreak import Break
 
 from planner.finance.tax import CONVENTIONS, METHODS, TABLE_SOURCE
-from planner.report.ledger_view import View, lags
+from planner.report.input_limits import LONGEST_PROMPT, limit_inputs
+from planner.report.ledger_view import View
 from planner.report.page import Book, Page
 from planner.report.style import BAD_FILL, COUNT, DASH_FOR_ZERO, TEAL, money_or_count
 from planner.result import LedgerInput
@@ -21,12 +23,14 @@ from planner.units import MILLION, THOUSAND
 DISCOUNT_RATE = "DiscountRate"
 SCALES = {"Thousand": THOUSAND, "Million": MILLION}
 """Global names of the display units."""
-LABEL, NAME, VALUE, UNIT, SOLVED, CHANGED, BASIS, AS_OF, SOURCE, PATH = range(1, 11)
-_WIDTHS = (52, 40, 16, 15, 16, 9, 12, 12, 90, 40)
+LABEL, VALUE, UNIT, SOLVED, CHANGED, BASIS, AS_OF, SOURCE, NAME, PATH = range(1, 11)
+_WIDTHS = (42, 13, 14, 13, 9, 10, 11, 56, 40, 40)
+_PRINTED = SOURCE
+"""Last column that is printed: names and paths are for those who work in the file."""
+_VALUE, _SOLVED, _CHANGED = (get_column_letter(x) for x in (VALUE, SOLVED, CHANGED))
 _HEAD = 4
 _HEADINGS = (
     "Input",
-    "Name",
     "Value",
     "Unit",
     "As solved",
@@ -34,6 +38,7 @@ _HEADINGS = (
     "Basis",
     "As of",
     "Source",
+    "Name",
     "Scenario path",
 )
 
@@ -60,7 +65,7 @@ def write_inputs(book: Book, view: View) -> InputsSheet:
     page = book.page("Inputs", widths=_WIDTHS, tab=TEAL)
     page.heading("Inputs", "Change a blue cell: all costs follow. The fleet stays as solved.")
     page.row(_HEAD, 1, _HEADINGS, "head unit")
-    page.row(_HEAD, 1, _HEADINGS[:2], "head")
+    page.put(_HEAD, LABEL, _HEADINGS[LABEL - 1], "head")
     for column in (VALUE, SOLVED, CHANGED):
         page.put(_HEAD, column, _HEADINGS[column - 1], "head right")
     page.sheet.row_dimensions[_HEAD].height = 20
@@ -69,16 +74,16 @@ def write_inputs(book: Book, view: View) -> InputsSheet:
     figures = [row for row in view.inputs if not _is_scenario(row) and row not in tables]
     addresses: dict[str, str] = {}
     last = _section(book, page, "Scenario", scenario, first=_HEAD + 1, addresses=addresses)
+    page.sheet.row_breaks.append(Break(id=last))
     last = _section(book, page, "Prices and figures", figures, first=last + 1, addresses=addresses)
     if tables:
         last = _section(book, page, "Tax tables", tables, first=last + 1, addresses=addresses)
     last = _display_units(book, page, last + 1)
-    _limit_months(page, view, addresses)
-    _limit_shares(page, view, addresses)
-    _limit_life(page, view, addresses)
+    _limit(page, view, addresses)
     changed = _changed_total(page, last)
     _mark_changed(page, last)
     page.freeze(_HEAD + 1, VALUE)
+    page.sheet.print_area = f"A1:{get_column_letter(_PRINTED)}{last - 1}"
     page.print_setup(titles=f"{_HEAD}:{_HEAD}")
     return InputsSheet(addresses, changed, 0.0)
 
@@ -118,8 +123,9 @@ def _input(page: Page, number: int, row: LedgerInput) -> None:
     _unit(page, number, row)
     page.put(number, SOLVED, row.value, "muted", style)
     page.formula(
-        number, CHANGED, f"=IF(C{number}=E{number},0,1)", 0.0, "calculation", number_format=COUNT
-    )
+        number, CHANGED, f"=IF({_VALUE}{number}={_SOLVED}{number},0,1)", 0.0, "calculation",
+        number_format=COUNT,
+    )  # fmt: skip
     page.row(number, BASIS, (row.basis, row.as_of), "unit")
     page.put(number, SOURCE, row.source, "wrap")
     page.put(number, PATH, row.scenario_path, "unit")
@@ -135,40 +141,25 @@ def _unit(page: Page, number: int, row: LedgerInput) -> None:
         page.put(number, UNIT, row.unit, "unit")
         return
     names = ",".join(f'"{word}"' for word in words)
-    formula = f"=CHOOSE(C{number}+{1 - first},{names})"
+    formula = f"=CHOOSE({_VALUE}{number}+{1 - first},{names})"
     page.formula(number, UNIT, formula, words[round(row.value) - first], "unit")
     codes = [str(code) for code, _ in enumerate(words, first)]
     rule = DataValidation("list", formula1=f'"{",".join(codes)}"', showInputMessage=True)
     rule.promptTitle = row.label.split(":")[0][:32]
     rule.prompt = ", ".join(f"{code} {word}" for code, word in zip(codes, words, strict=True))
+    rule.prompt = rule.prompt[:LONGEST_PROMPT]
     rule.errorTitle, rule.error = "Choose one of", rule.prompt
     rule.add(f"{get_column_letter(VALUE)}{number}")
     page.sheet.add_data_validation(rule)
 
 
-def _limit_shares(page: Page, view: View, addresses: dict[str, str]) -> None:
-    """Shares of a price or of income: more than all of it would be a mistake."""
-    rule = DataValidation("decimal", operator="between", formula1="0", formula2="1")
-    rule.errorTitle, rule.error = "Share", "0 to 1: 0.3 is 30 %"
-    tables = {row.name for row in view.inputs if row.source == TABLE_SOURCE}
-    for row in view.inputs:
-        if row.unit == "frac" and row.name not in tables:
-            rule.add(addresses[row.name].split("!")[1].replace("$", ""))
-    if rule.sqref:
-        page.sheet.add_data_validation(rule)
-
-
-def _limit_life(page: Page, view: View, addresses: dict[str, str]) -> None:
-    """Whole years, so that months in service are whole too."""
-    if "book_life_years" not in addresses:
-        return
-    rule = DataValidation("whole", operator="between", formula1="1", formula2="10")
-    rule.errorTitle, rule.error = "Book life", "1 to 10 whole years"
-    rule.promptTitle = "Book life"
-    rule.prompt = "Moves P&L and Assets only: cash and net present cost stay."
-    rule.showInputMessage = True
-    rule.add(addresses["book_life_years"].split("!")[1].replace("$", ""))
-    page.sheet.add_data_validation(rule)
+def _limit(page: Page, view: View, addresses: dict[str, str]) -> None:
+    """Every value but those of tax tables, and those that have a list to choose from."""
+    free = {row.name for row in view.inputs if row.source == TABLE_SOURCE or row.unit == "flag"}
+    rows = {str(cell.value): cell.row for (cell,) in page.sheet.iter_rows(
+        min_row=_HEAD + 1, min_col=NAME, max_col=NAME)}  # fmt: skip
+    cells = {name: f"{_VALUE}{rows[name]}" for name in addresses}
+    limit_inputs(page, view, cells, frozenset(free | set(CHOICES)))
 
 
 def _display_units(book: Book, page: Page, first: int) -> int:
@@ -189,21 +180,16 @@ def _display_units(book: Book, page: Page, first: int) -> int:
     return first + len(SCALES)
 
 
-def _limit_months(page: Page, view: View, addresses: dict[str, str]) -> None:
-    """Terms and lead times are whole months: the ledger looks back by whole columns."""
-    rule = DataValidation("whole", operator="between", formula1="0", formula2=str(view.months))
-    rule.errorTitle, rule.error = "Whole months", f"0 to {view.months} months"
-    for name in sorted(lags(view.lines)):
-        rule.add(addresses[name].split("!")[1].replace("$", ""))
-    if rule.sqref:
-        page.sheet.add_data_validation(rule)
-
-
 def _changed_total(page: Page, last: int) -> str:
     row = _HEAD - 1
     page.put(row, SOLVED, "Inputs changed", "label bold")
     page.formula(
-        row, CHANGED, f"=SUM(F{_HEAD + 1}:F{last})", 0.0, "label bold", number_format=COUNT
+        row,
+        CHANGED,
+        f"=SUM({_CHANGED}{_HEAD + 1}:{_CHANGED}{last})",
+        0.0,
+        "label bold",
+        number_format=COUNT,
     )
     return page.address(row, CHANGED)
 
@@ -212,6 +198,8 @@ def _mark_changed(page: Page, last: int) -> None:
     fill = PatternFill("solid", bgColor=BAD_FILL)
     first = _HEAD + 1
     page.sheet.conditional_formatting.add(
-        f"E{first}:F{last}",
-        Rule(type="expression", formula=[f"$F{first}=1"], dxf=DifferentialStyle(fill=fill)),
+        f"{_SOLVED}{first}:{_CHANGED}{last}",
+        Rule(
+            type="expression", formula=[f"${_CHANGED}{first}=1"], dxf=DifferentialStyle(fill=fill)
+        ),
     )

@@ -29,9 +29,9 @@ _HEADINGS = (
     "TPOT, slow end",
     "TPOT, fast end",
 )
-_WIDTHS = (11, 12, 10, 10, 10, 10, 9, 9, 9, 9)
-_TABLE_WIDTH = sum(_WIDTHS) + 3
-_CHART_WIDTH = 52
+_WIDTHS = (9, 10, 8, 9, 8, 9, 8, 8, 8, 8)
+_TABLE_WIDTH = sum(_WIDTHS) + 2
+_CHART_WIDTH = 38
 _CURVES_A_PAGE = 2
 _LEAST_ROWS = 20
 """Rows that a chart beside the table covers."""
@@ -39,12 +39,13 @@ _LEAST_ROWS = 20
 
 def write_latency(book: Book, plan: Plan) -> None:
     """Write the sheet; without curves it says so."""
-    page = book.page("Latency", widths=(*_WIDTHS, 3, *[12] * 10))
+    page = book.page("Latency", widths=(*_WIDTHS, 2, *[7.6] * 10))
     page.heading(
         "Latency against throughput",
         "At the promised percentile, one replica of each configuration in use; steps as planned "
         "and at both ends of the model's error band (80 % of measurements lie between).",
     )
+    page.put(3, 1, "TTFT: time to first token. TPOT: time per output token after it.", "note")
     row = 4
     for number, curve in enumerate(plan.curves):
         if number and number % _CURVES_A_PAGE == 0:

@@ -7,7 +7,7 @@ only costs.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from planner.report.checks import Parts
 from planner.report.ledger_view import CAPEX, Array, View, is_firm
 from planner.report.option_figures import OptionFigures
 from planner.report.page import Book, Page
+from planner.report.payback_rows import SoFar, payback_formula, write_so_far
 from planner.report.sheet_annual import AnnualSheet
 from planner.report.sheet_cash import NPV_NAME, CashSheet
 from planner.report.sheet_inputs import DISCOUNT_RATE
@@ -27,10 +28,13 @@ from planner.result import ClassCost, Plan
 from planner.units import MILLION, MONTHS_PER_YEAR, SECONDS_PER_HOUR
 
 LABEL, UNIT, FIRST = 1, 2, 3
-_WIDTHS = (50, 16, *[15] * 9)
+_WIDTHS = (46, 13, *[12] * 9)
 _API, TOKEN_WEIGHT = "api", 4.0
 """Input tokens that one output token costs: the median of the catalog's 51 price lists of November
 2026 (quartiles 3 and 5). It only divides a class's cost, and stands in a blue cell."""
+_MONTHS = "#,##0.0_)"
+"""Of paybacks: 0 is a number, the plan is ahead from the start."""
+_LEAST_RATE, _CENTS_FROM_USD = -0.9, 0.1
 _NOTE = "Positive is cost. Green and black follow the inputs; violet is as solved."
 DIFFERENCES = (
     ("Net present saving", "discounted"),
@@ -133,7 +137,9 @@ def write_metrics(book: Book, parts: Parts) -> None:
         _classes(writer, plan)
     if parts.scenarios is not None and parts.scenarios.saved:
         writer.row += 1
-        _differences(writer, view, parts.scenarios)
+        sheet = book.workbook[parts.scenarios.title]
+        so_far = write_so_far(Page(book, sheet), parts.scenarios, parts.costs)
+        _differences(writer, parts, parts.scenarios, so_far)
     page.print_setup(one_page=True)
 
 
@@ -198,14 +204,20 @@ def _classes(writer: _Writer, plan: Plan) -> None:
         note="median of token price lists: divides a class's cost between input and output",
     )  # fmt: skip
     columns = (
-        "Cost", "Mtokens in", "Mtokens out", "USD/Mtoken, all", "USD/Mtoken in",
-        "USD/Mtoken out", "Requests, million", "USD a request", "USD a user a month",
+        "Cost", "Tokens in, million", "Tokens out, million", "USD a million, all",
+        "USD a million in", "USD a million out", "Requests, million", "USD a request",
+        "USD a user a month",
     )  # fmt: skip
     writer.head("Cost of tokens, requests and users, at the plan's utilization", columns)
     users = {row["name"]: row.get("users") for row in plan.scenario.get("demand", [])}
     for cost in plan.class_costs:
         _class(writer, plan, cost, weight, users.get(cost.demand_class))
         writer.row += 1
+
+
+def _unit_format(usd: float) -> str:
+    """Two digits that say something."""
+    return CENTS if usd >= _CENTS_FROM_USD else FINE
 
 
 def requests_of(plan: Plan, demand_class: str) -> float:
@@ -239,27 +251,47 @@ def _class(writer: _Writer, plan: Plan, cost: ClassCost, weight: str, users: flo
         (FIRST + 5, f"=G{row}*{weight}", input_usd * TOKEN_WEIGHT, CENTS),
     ]
     if requests:
-        formulas.append((FIRST + 7, f"=C{row}*{name}/(I{row}*Million)", usd / requests, FINE))
+        formulas.append(
+            (
+                FIRST + 7,
+                f"=C{row}*{name}/(I{row}*Million)",
+                usd / requests,
+                _unit_format(usd / requests),
+            )
+        )
     for column, formula, value, style in formulas:
         page.formula(row, column, formula, value, number_format=style)
     if users:
         months = sum(period.months for period in plan.periods)
-        page.put(row, FIRST + 8, usd / users / months, "solved", FINE)
+        a_month = usd / users / months
+        page.put(row, FIRST + 8, a_month, "solved", _unit_format(a_month))
     else:
         page.put(row, FIRST + 8, "n/a", "text right")
 
 
-def _differences(writer: _Writer, view: View, scenarios: ScenariosSheet) -> None:
+def _differences(
+    writer: _Writer, parts: Parts, scenarios: ScenariosSheet,
+    so_far: Mapping[str, tuple[SoFar, SoFar]],
+) -> None:  # fmt: skip
     writer.head("What the plan saves against", [f"{name}, {how}" for name, how in DIFFERENCES])
     plan = scenarios.figures[0]
-    rate = next((row.value for row in view.inputs if row.name == "discount_rate"), 0.0)
+    rate = next((row.value for row in parts.view.inputs if row.name == "discount_rate"), 0.0)
     for option in scenarios.figures[1:]:
         if option.row.name in scenarios.saved:
             _difference(writer, scenarios, option, plan, rate)
+            for column, one, months in zip(
+                (FIRST + 4, FIRST + 5), so_far[option.row.name],
+                _paybacks(option, plan, rate), strict=True,
+            ):  # fmt: skip
+                formula = payback_formula(scenarios, parts.costs, one)
+                writer.page.formula(
+                    writer.row, column, formula, months, "link right", number_format=_MONTHS
+                )
             writer.row += 1
     writer.page.put(
         writer.row, LABEL,
-        "Rates and paybacks are of the difference in cash, month by month, as solved; payback "
+        "Of the difference in cash as solved, month by month; net present saving, MIRR and "
+        "discounted payback follow the discount rate, other inputs do not move this table. Payback "
         "counts months from the start until the plan has stayed ahead.", "note",
     )  # fmt: skip
     writer.row += 1
@@ -291,22 +323,28 @@ def _difference(
         (FIRST + 3, f"=(1+MIRR({span},{each_month},{each_month}))^12-1", _mirr(monthly)),
     ):
         try:
-            rate_found = compute(flow)
+            rate_found = _meaningful(compute(flow))
         except ValueError as none:
             reasons.append(str(none))
             page.put(row, column, "n/a", "text right")
         else:
             page.formula(row, column, formula, rate_found, "link", number_format=PERCENT)
-    for column, months in (
-        (FIRST + 4, payback(flow)),
-        (FIRST + 5, payback(flow, rate=monthly)),
-    ):
-        if math.isinf(months):
-            page.put(row, column, "never", "text right")
-        else:
-            page.put(row, column, months, "solved", TENTHS)
     if reasons:
         page.put(row, FIRST + 6, f"n/a: {reasons[0]}", "note")
+
+
+def _meaningful(rate: float) -> float:
+    """A rate that says something, and that every program's search finds."""
+    if rate < _LEAST_RATE:
+        raise ValueError(f"the rate is below {_LEAST_RATE:.0%} a year")
+    return rate
+
+
+def _paybacks(option: OptionFigures, plan: OptionFigures, rate: float) -> list[float | str]:
+    """Undiscounted and discounted [months]; the word for no payback."""
+    flow = option.cash_usd - plan.cash_usd
+    found = (payback(flow), payback(flow, rate=monthly_rate(rate)))
+    return ["never" if math.isinf(months) else months for months in found]
 
 
 def _mirr(monthly: float) -> Callable[[Array], float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 from openpyxl.utils import get_column_letter
 
 from planner.report.charts import Band, bars, place
+from planner.report.flags import mark_flag
 from planner.report.ledger_view import View
 from planner.report.option_figures import OptionFigures
 from planner.report.page import Book, Page
@@ -31,8 +33,9 @@ STATES = {
     "nothing": "no one",
 }
 _NOTE = (
-    "Same demand, horizon and promises. Black and green follow the discount rate; violet is as "
-    "solved (to 1 %, the plan closer). Sheet Scenarios puts any option through all other inputs."
+    "Same demand, horizon and promises. Net present costs follow discount rate, timing and tail "
+    "value; all else is as solved (to 1 %, the plan closer): sheet Scenarios puts any option "
+    "through all inputs."
 )
 
 
@@ -55,15 +58,27 @@ def write_options(
     scenarios: ScenariosSheet | None,
     costs: CostsSheet,
     annual: AnnualSheet,
+    *,
+    changed: str,
 ) -> OptionsSheet | None:
-    """Write the sheet; None where the plan was compared with nothing."""
+    """Write the sheet; None where the plan was compared with nothing.
+
+    Parameters
+    ----------
+    changed : address of the number of inputs that differ from the solve.
+    """
     if scenarios is None:
         return None
     view = scenarios.figures[0].view
-    widths = (26, 10, 13, 13, 13, 12, 12, 9, 13, 13, *[12] * len(view.years))
+    widths = (21, 9, 11, 11, 11, 10, 10, 8, 10, 10, *[10] * len(view.years))
     page = book.page("Options", widths=widths, tab=TEAL)
     page.heading("Options on equal service", _NOTE)
     page.put(3, LABEL, f"Money in {annual.scale.unit}, nominal; cost is positive.", "note")
+    page.formula(
+        3, CAPEX, f'=IF({changed}=0,"{_AS_SOLVED}","{_MOVED}")', _AS_SOLVED, "muted",
+    )  # fmt: skip
+    mark_flag(page, f"{get_column_letter(CAPEX)}3", _AS_SOLVED)
+    _follows(page, view)
     _head(page, view)
     by_name = {figures.row.name: number for number, figures in enumerate(scenarios.figures)}
     rows = {}
@@ -88,6 +103,21 @@ def write_options(
     page.freeze(HEAD + 1, SERVES)
     page.print_setup(one_page=True)
     return sheet
+
+
+_AS_SOLVED = "Inputs as solved."
+_MOVED = (
+    "Inputs changed: only discount rate, timing and tail value move this page; flip the switch on "
+    "sheet Scenarios for one option after all changes."
+)
+_LIVE, _VALUES = "follows discounting", "as solved"
+
+
+def _follows(page: Page, view: View) -> None:
+    """Above the columns, which levers they follow."""
+    for first, last, text in ((NPV, DIFFERENCE, _LIVE), (BOUND, TOTAL + len(view.years), _VALUES)):
+        page.band(HEAD - 1, first, last, "group")
+        page.put(HEAD - 1, first, text, "group")
 
 
 _FOOT = (
@@ -164,7 +194,11 @@ class _Money:
             (FIRM, figures.firm_usd),
             (PEAK, figures.peak_usd),
         ):
-            self.page.put(self.row, column, value / scale.usd, "solved", style)
+            known = math.isfinite(value)
+            self.page.put(
+                self.row, column, value / scale.usd if known else "n/a",
+                "solved" if known else "text right", style,
+            )  # fmt: skip
         self.page.put(self.row, FIRM_FRAC, figures.firm_frac, "solved", PERCENT)
         self._years()
 

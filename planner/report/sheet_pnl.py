@@ -18,15 +18,13 @@ from planner.report.sheet_cash import CashSheet, monthly, time_links
 from planner.report.sheet_costs import (
     FIRST,
     LABEL,
-    MONTH_ROW,
-    MONTH_WIDTH,
-    PERIOD_ROW,
     TOP,
     TOTAL,
     WIDTHS,
     YEAR_ROW,
     CostsSheet,
-    pages_wide,
+    month_widths,
+    print_months,
 )
 from planner.report.style import MONEY, WITHOUT_ROUNDING
 from planner.report.yearly import FIRST as YEARS_FIRST
@@ -80,7 +78,7 @@ def write_profit(
 
 
 def _months(book: Book, view: View, costs: CostsSheet, cash: CashSheet) -> ProfitSheet:
-    page = book.page(MONTHS, widths=(*WIDTHS, *[MONTH_WIDTH] * view.months))
+    page = book.page(MONTHS, widths=(*WIDTHS, *month_widths([view])))
     page.heading("Profit and loss by month", _MONTHS_NOTE)
     time_links(page, view, costs)
     sheet, rows, row = ProfitSheet(costs.grid.last_column), costs_of(view), TOP
@@ -113,7 +111,7 @@ def _months(book: Book, view: View, costs: CostsSheet, cash: CashSheet) -> Profi
     )  # fmt: skip
     _against_cash(page, view, cash, sheet, row + 2)
     page.freeze(TOP, FIRST)
-    page.print_setup(titles=f"{MONTH_ROW}:{PERIOD_ROW}", columns="A:E", pages_wide=pages_wide(view))
+    print_months(page, costs.printed_months)
     return sheet
 
 

@@ -21,15 +21,12 @@ from planner.report.sheet_costs import (
     CATEGORY,
     FIRST,
     LABEL,
-    MONTH_ROW,
-    MONTH_WIDTH,
-    PERIOD_ROW,
     TOP,
     TOTAL,
     UNIT,
     WIDTHS,
     line_format,
-    pages_wide,
+    month_widths,
     time_line,
 )
 from planner.report.style import COUNT, MONEY, TEAL
@@ -41,7 +38,11 @@ _CASH = TOP + 4
 """Heading of the options' cash; the first option stands below it."""
 _NOTE = (
     "Change the blue cell: Costs, Cash, Annual and Decision's money follow the option of that "
-    "number. Fleet, Sizing trail and Latency always show the plan."
+    "number."
+)
+_NOT_PRINTED = (
+    "Fleet, Sizing trail and Latency always show the plan. Months and quantities are stored "
+    "values, not printed."
 )
 
 
@@ -59,6 +60,8 @@ class ScenariosSheet:
     last_column: int
     shown: str
     """Address of the title of the option chosen."""
+    next_row: int
+    """First free row."""
 
     def cash(self, number: int) -> str:
         """Cash by month of one option, counted from 0."""
@@ -98,18 +101,24 @@ def write_scenarios(
     """Write the sheet; None where the plan was compared with nothing."""
     if len(figures) < 2:
         return None
-    page = book.page("Scenarios", widths=(*WIDTHS, *[MONTH_WIDTH] * view.months), tab=TEAL)
+    page = book.page(
+        "Scenarios", widths=(*WIDTHS, *month_widths([x.view for x in figures])), tab=TEAL
+    )
     page.heading("Scenarios", _NOTE)
     time_line(page, view)
     last = FIRST + view.months - 1
     _switch(book, page, figures, last)
     _cash(page, figures, last)
     saved = _saved(page, figures, last)
-    blocks = _quantities(page, view, figures, last, first=_CASH + len(figures) + len(saved) + 4)
+    blocks, next_row = _quantities(
+        page, view, figures, last, first=_CASH + len(figures) + len(saved) + 4
+    )
     page.freeze(TOP, FIRST)
-    page.print_setup(titles=f"{MONTH_ROW}:{PERIOD_ROW}", columns="A:E", pages_wide=pages_wide(view))
+    page.put(3, LABEL, _NOT_PRINTED, "note")
+    page.sheet.print_area = f"A1:{get_column_letter(TOTAL)}{_CASH + len(figures)}"
+    page.print_setup()
     shown = page.address(TOP + 2, TOTAL)
-    return ScenariosSheet(page.sheet.title, tuple(figures), saved, blocks, last, shown)
+    return ScenariosSheet(page.sheet.title, tuple(figures), saved, blocks, last, shown, next_row)
 
 
 def _switch(book: Book, page: Page, figures: Sequence[OptionFigures], last: int) -> None:
@@ -149,6 +158,8 @@ def _saved(page: Page, figures: Sequence[OptionFigures], last: int) -> dict[str,
     """Cash of each option of equal service less the plan's."""
     row = _CASH + len(figures) + 2
     found: dict[str, int] = {}
+    if not any(option.row.equal_service for option in figures[1:]):
+        return found
     page.band(row, 1, last, "group")
     page.put(row, LABEL, "Cash that the plan saves against", "group")
     for number, option in enumerate(figures):
@@ -170,9 +181,10 @@ def _saved(page: Page, figures: Sequence[OptionFigures], last: int) -> dict[str,
 
 def _quantities(
     page: Page, view: View, figures: Sequence[OptionFigures], last: int, *, first: int
-) -> dict[str, int]:
+) -> tuple[dict[str, int], int]:
     """A row an option for each quantity line that any of them uses."""
-    calendar, blocks, row = {line.key for line in CALENDAR}, {}, first
+    calendar, row = {line.key for line in CALENDAR}, first
+    blocks: dict[str, int] = {}
     for line in view.lines:
         if line.kind != "quantity" or line.key in calendar:
             continue
@@ -190,4 +202,4 @@ def _quantities(
             page.row(row + number, FIRST, by_month.tolist(), "solved", style)
         blocks[line.key] = row + 1
         row += len(figures) + 2
-    return blocks
+    return blocks, row

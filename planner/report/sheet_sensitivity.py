@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.pagebreak import Break
 
 from planner.finance.metrics import break_even_utilization
 from planner.report.cells import Grid, template
@@ -34,7 +35,7 @@ LABEL, UNIT, LOW, HIGH, MOVES, NPV_LOW, NPV_HIGH, LESS, MORE, HOW = range(1, 11)
 HEAD = 5
 CHART_ROWS = 19
 LIVE, VALUE = "live", "as solved"
-_WIDTHS = (46, 13, 12, 12, 15, 15, 15, 15, 15, 13, 13, 13)
+_WIDTHS = (40, 12, *[12] * 10)
 _NOTE = (
     "Fixed fleet: quantities stay, one driver moves. Blue ranges may be changed; a line marked "
     "'live' follows every input, 'as solved' does not."
@@ -113,7 +114,7 @@ def write_sensitivity(
     _utilization(parts, row)
     _matrix(parts, linear)
     page.freeze(HEAD + 1, UNIT)
-    page.print_setup(titles=f"{HEAD}:{HEAD}")
+    page.print_setup()
     return sheet
 
 
@@ -200,6 +201,7 @@ def _matrix_columns(parts: _Parts, one: Exposure) -> tuple[str, str]:
 def _matrix(parts: _Parts, linear: Sequence[Exposure]) -> None:
     """Each cash line's present value, and the share of it that each driver moves."""
     page, row, view = parts.page, parts.matrix_row, parts.view
+    page.sheet.row_breaks.append(Break(id=row - 1))
     page.band(row, 1, len(_WIDTHS), "group")
     page.put(row, LABEL, "Which cash lines move: present value, share proportional", "group")
     page.put(row + 1, LABEL, "Cash line", "head")
@@ -212,7 +214,9 @@ def _matrix(parts: _Parts, linear: Sequence[Exposure]) -> None:
         f"{title}!{grid.span(grid.rows[key])}" for key in ("discount_factor", "counted")
     )
     for number, line in enumerate(view.cash_lines, row + 2):
-        page.put(number, LABEL, f"{line.group}: {line.label}" if line.group else line.label)
+        label = f"{line.group}: {line.label}" if line.group else line.label
+        page.put(number, LABEL, label, "label wrap")
+        page.fit_height(number, ((label, _WIDTHS[0]),))
         page.put(number, UNIT, line.category, "unit")
         span = f"{title}!{grid.span(grid.rows[line.key])}"
         usd = float((view.values[line.key] * view.weight).sum())

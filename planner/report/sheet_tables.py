@@ -5,15 +5,19 @@ from __future__ import annotations
 from openpyxl.utils import get_column_letter
 
 from planner.report.page import Book
+from planner.report.plain_labels import names_of, plain
 from planner.report.style import CENTS, COUNT, PERCENT, TENTHS, TEXT
-from planner.result import CandidateRow, Plan
+from planner.result import CandidateRow, Plan, SourceRow
 
 CANDIDATES_MOST = 3000
 """Rows on the sheet; the JSON of the plan has all."""
 
-PRINTED_MOST = 100
-"""Rows that are printed: those used and the cheapest kept come first."""
+_BEGINNING = 50
+"""Letters of a source that an earlier row has in full."""
+PRINTED_MOST, PRINTED_LAST = 100, "Cheapest way"
+"""Rows that are printed, those used and the cheapest kept come first; and the last column."""
 
+SOURCE_WIDTHS = (40, 16, 13, 11, 10, 6, 13, 66)
 CANDIDATE_COLUMNS: tuple[tuple[str, str, float, str], ...] = (
     ("Used", "", 7, TEXT),
     ("Class", "demand_class", 15, TEXT),
@@ -63,7 +67,7 @@ CANDIDATE_COLUMNS: tuple[tuple[str, str, float, str], ...] = (
 
 def write_trail(book: Book, plan: Plan) -> None:
     """Thirteen steps from traffic to cost, class by class."""
-    page = book.page("Sizing trail", widths=(6, 30, 48, 22, 18, 70))
+    page = book.page("Sizing trail", widths=(5, 27, 38, 20, 15, 55))
     page.heading(
         "Sizing trail", "Every number from traffic to cost, in the order in which it was derived."
     )
@@ -85,7 +89,7 @@ def write_trail(book: Book, plan: Plan) -> None:
                 page.put(row, 4, item.value, look, style)
                 page.row(row, 5, (item.unit,), "unit")
                 page.put(row, 6, item.note, "note wrap")
-                page.fit_height(row, ((item.note, 70), (item.label, 48)))
+                page.fit_height(row, ((item.note, 55), (item.label, 38)))
                 row += 1
             row += 0 if step.items else 1
         row += 1
@@ -118,17 +122,21 @@ def write_candidates(book: Book, plan: Plan) -> None:
     for column, (heading, *_, style) in enumerate(CANDIDATE_COLUMNS, 1):
         page.put(4, column, heading, "head unit" if style == TEXT else "head right")
     page.sheet.row_dimensions[4].height = 38
+    names = names_of(plan)
     for number, row in enumerate(shown, 5):
         for column, value in enumerate(candidate_cells(row, used), 1):
             if value is None or value == "":
                 continue
-            style = CANDIDATE_COLUMNS[column - 1][3]
-            page.put(number, column, value, "text left" if style == TEXT else "text", style)
+            _, field, _, style = CANDIDATE_COLUMNS[column - 1]
+            shown_as = plain(str(value), names) if field == _WAY else value
+            page.put(number, column, shown_as, "text left" if style == TEXT else "text", style)
     last = get_column_letter(len(CANDIDATE_COLUMNS))
     page.sheet.auto_filter.ref = f"A4:{last}{4 + max(len(shown), 1)}"
-    page.sheet.print_area = f"A1:{last}{4 + min(max(len(shown), 1), PRINTED_MOST)}"
+    printed = 1 + [heading for heading, *_ in CANDIDATE_COLUMNS].index(PRINTED_LAST)
+    below = 4 + min(max(len(shown), 1), PRINTED_MOST)
+    page.sheet.print_area = f"A1:{get_column_letter(printed)}{below}"
     page.sheet.freeze_panes = "E5"
-    page.print_setup(titles="4:4", columns="A:D", pages_wide=3)
+    page.print_setup(titles="4:4")
 
 
 def candidate_cells(row: CandidateRow, used: set[str]) -> list[object]:
@@ -143,6 +151,7 @@ def why_not(row: CandidateRow) -> str:
     return row.reason or (f"dominated by {row.pruned_by}" if row.pruned_by else "")
 
 
+_WAY = "usd_per_mtoken_way"
 _FEASIBLE = next(column for column in CANDIDATE_COLUMNS if column[1] == "feasible")
 
 
@@ -161,21 +170,40 @@ def _rank(row: CandidateRow, used: set[str]) -> tuple[bool, bool, bool, str, flo
 
 def write_sources(book: Book, plan: Plan) -> None:
     """Where every number comes from."""
-    page = book.page("Sources", widths=(46, 18, 16, 12, 12, 10, 16, 100))
+    page = book.page("Sources", widths=SOURCE_WIDTHS)
     stale = sum(row.stale for row in plan.sources)
     page.heading("Sources", f"{len(plan.sources):,} figures, {stale:,} older than their limit.")
     headings = ("Figure", "Value", "Unit", "As of", "Basis", "Stale", "Used in", "Source")
     page.row(4, 1, headings, "head unit")
     page.put(4, 1, headings[0], "head")
     page.put(4, 2, headings[1], "head right")
-    for number, row in enumerate(plan.sources, 5):
-        page.fit_height(number, ((row.what, 46), (row.source, 100)))
-        page.put(number, 1, row.what, "label wrap")
+    first: dict[str, int] = {}
+    names = names_of(plan)
+    for number, row in enumerate(sorted(plan.sources, key=_for_finance), 5):
+        what = plain(row.what, names)
+        said = _said(row.source, first.setdefault(row.source, number), number)
+        page.fit_height(number, ((what, SOURCE_WIDTHS[0]), (said, SOURCE_WIDTHS[-1])))
+        page.put(number, 1, what, "label wrap")
         page.put(number, 2, row.value, "text right")
         page.row(number, 3, (row.unit, row.as_of, row.basis), "text left")
         page.put(number, 6, "stale" if row.stale else "", "warning")
         page.put(number, 7, row.used_in, "text left")
-        page.put(number, 8, row.source, "wrap")
+        page.put(number, 8, said, "wrap")
     page.sheet.auto_filter.ref = f"A4:H{4 + max(len(plan.sources), 1)}"
     page.sheet.freeze_panes = "B5"
     page.print_setup(titles="4:4")
+
+
+_READ_FIRST = ("money", "scenario", "assumptions", "model")
+
+
+def _for_finance(row: SourceRow) -> int:
+    """What moves money first, calibration of the performance model last."""
+    return _READ_FIRST.index(row.used_in) if row.used_in in _READ_FIRST else len(_READ_FIRST)
+
+
+def _said(source: str, first: int, row: int) -> str:
+    """A source; where an earlier row has the same long one, that row and how it begins."""
+    if first == row or len(source) <= SOURCE_WIDTHS[-1]:
+        return source
+    return f"as in row {first}: {source[:_BEGINNING]}…"

@@ -64,11 +64,10 @@ class Look:
     bottom: bool = False
     """Rule below."""
 
-    def font(self) -> Font:
-        """Its font."""
-        return Font(
-            name=FAMILY, size=self.size, bold=self.bold, italic=self.italic, color=self.color
-        )
+    def font(self, larger: float = 0.0) -> Font:
+        """Its font, larger by some points."""
+        size = self.size + larger
+        return Font(name=FAMILY, size=size, bold=self.bold, italic=self.italic, color=self.color)
 
     def background(self) -> PatternFill:
         """Its fill."""
@@ -114,6 +113,7 @@ LOOKS: dict[str, Look] = {
     "calculation": Look(),
     "link": Look(color=LINK_GREEN),
     "total": Look(bold=True, top=True),
+    "link right": Look(color=LINK_GREEN, align="right"),
     "link total": Look(bold=True, top=True, color=LINK_GREEN),
     "label": Look(),
     "label wrap": Look(wrap=True, align="left"),

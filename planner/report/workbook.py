@@ -10,15 +10,17 @@ from planner.report.checks import Parts
 from planner.report.ledger_view import view
 from planner.report.option_figures import OptionFigures, option_figures
 from planner.report.page import Book, clean
+from planner.report.plain_labels import in_words, names_of
 from planner.report.sheet_annual import write_annual
 from planner.report.sheet_assets import write_assets
 from planner.report.sheet_cash import write_cash
 from planner.report.sheet_checks import write_checks
 from planner.report.sheet_commitments import write_commitments
-from planner.report.sheet_costs import write_costs
+from planner.report.sheet_costs import months_paid, write_costs
 from planner.report.sheet_cover import SHEETS, write_cover
 from planner.report.sheet_decision import write_decision
 from planner.report.sheet_demand import write_demand
+from planner.report.sheet_detail import write_detail
 from planner.report.sheet_fleet import write_fleet
 from planner.report.sheet_inputs import write_inputs
 from planner.report.sheet_latency import write_latency
@@ -54,6 +56,7 @@ def workbook_bytes(plan: Plan) -> bytes:
     write_metrics(book, parts)
     checks = write_checks(book, parts)
     write_decision(book, parts, checks)
+    write_detail(book, parts)
     write_trail(book, plan)
     write_latency(book, plan)
     write_verification(book, plan)
@@ -66,12 +69,16 @@ def workbook_bytes(plan: Plan) -> bytes:
 
 def write_parts(book: Book, plan: Plan) -> Parts:
     """Write the sheets that the others read."""
-    seen = view(plan)
+    names = names_of(plan)
+    seen = in_words(view(plan), names)
     inputs = write_inputs(book, seen)
-    figures = option_figures(plan) or [OptionFigures(plan.as_option(), seen)]
+    figures = [
+        OptionFigures(one.row, in_words(one.view, names)) for one in option_figures(plan)
+    ] or [OptionFigures(plan.as_option(), seen)]
     scenarios = write_scenarios(book, seen, figures)
     chosen = {key: scenarios.chosen(key) for key in scenarios.blocks} if scenarios else {}
-    costs = write_costs(book, seen, inputs.addresses, chosen)
+    printed = months_paid(figure.view for figure in figures)
+    costs = write_costs(book, seen, inputs.addresses, chosen, printed_months=printed)
     cash = write_cash(book, seen, costs)
     annual = write_annual(book, seen, cash)
     profit = write_profit(book, seen, costs, cash, annual)
@@ -83,7 +90,7 @@ def write_parts(book: Book, plan: Plan) -> Parts:
     tax = write_tax(book, seen, costs, profit, annual, inputs=inputs.addresses)
     fleet = write_fleet(book, plan)
     demand = write_demand(book, plan)
-    options = write_options(book, plan, scenarios, costs, annual)
+    options = write_options(book, plan, scenarios, costs, annual, changed=inputs.changed)
     sensitivity = write_sensitivity(book, figures, costs, cash, annual)
     return Parts(
         plan,

@@ -133,10 +133,10 @@ def test_words():
     assert "worth up to 1.5 USD million" in words(costs, Scale("Million"))
 
 
-def test_block_on_the_decision_sheet(tmp_path):
+def test_block_on_the_detail_sheet(tmp_path):
     plan = banded()
     write(plan, tmp_path / "plan.xlsx")
-    page = load_workbook(tmp_path / "plan.xlsx")["Decision"]
+    page = load_workbook(tmp_path / "plan.xlsx")["Detail"]
     cells = {row[0].value: row for row in page.iter_rows() if row[0].value}
     as_predicted, own = cells["Planned at p50, as predicted"], cells["Planned at p80"]
     assert as_predicted[2].value / own[2].value == pytest.approx(0.7)

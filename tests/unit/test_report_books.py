@@ -206,13 +206,13 @@ def test_company_tax_shows_income_and_losses():
 
 def test_codes_are_named_and_listed(book, values):
     sheet = book["Inputs"]
-    rows = {sheet.cell(r, 2).value: r for r in range(5, sheet.max_row + 1)}
-    assert values["Inputs"].cell(rows["tax_method"], 4).value == "macrs_5"
-    assert values["Inputs"].cell(rows["tax_convention"], 4).value == "auto"
-    assert values["Inputs"].cell(rows["state_bonus_conforms"], 4).value in {"yes", "no"}
+    rows = {sheet.cell(r, 9).value: r for r in range(5, sheet.max_row + 1)}
+    assert values["Inputs"].cell(rows["tax_method"], 3).value == "macrs_5"
+    assert values["Inputs"].cell(rows["tax_convention"], 3).value == "auto"
+    assert values["Inputs"].cell(rows["state_bonus_conforms"], 3).value in {"yes", "no"}
     lists = {str(x.sqref): x for x in sheet.data_validations.dataValidation if x.type == "list"}
-    assert lists[f"C{rows['tax_method']}"].formula1 == '"1,2,3,4,5"'
-    assert "4 macrs_5" in lists[f"C{rows['tax_method']}"].prompt
+    assert lists[f"B{rows['tax_method']}"].formula1 == '"1,2,3,4,5"'
+    assert "4 macrs_5" in lists[f"B{rows['tax_method']}"].prompt
 
 
 def test_covers_say_after_tax(values):
@@ -233,7 +233,7 @@ def test_the_page_has_the_books(plan):
 def test_books_are_checked_against_the_ledger(plan):
     sheet = openpyxl.load_workbook(BytesIO(workbook_bytes(plan)))["Checks"]
     names = [str(cell.value) for cell in sheet["A"]]
-    assert sum(name.startswith("Asset register") for name in names) == 3
+    assert sum(name.startswith("Asset register") for name in names) == 4
     assert "Owed by contract = ledger" in names
     assert "Tax saved by deductions and rates = ledger" in names
 

@@ -103,7 +103,7 @@ def test_frames_have_a_row_for_each_period_and_block(plan):
 
 def test_share_of_batch_counts_its_daily_mean(plan):
     # 1.5 of the daily mean in both night blocks: (1040 x 1.5 + 416 x 1.5) / 2184 h = 1.3434;
-    # the fixture's hours are 520, 1040, 208, 416.
+    # the fixture's hours are as 520 : 1040 : 208 : 416.
     digest = plan.demand[1]
     share = share_by_period(plan, digest, plan.pools[2].served_frac)
     assert share == pytest.approx(np.full(12, 1.5 * (1040 + 416) / 2184))

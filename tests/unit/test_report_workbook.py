@@ -151,13 +151,13 @@ def test_the_column_before_the_first_month_is_blank(book):
 def test_every_input_has_unit_source_and_colour(book):
     sheet, found = book["Inputs"], 0
     for row in sheet.iter_rows(min_row=5):
-        if row[2].value is None:
+        if row[1].value is None:
             continue
         found += 1
-        assert row[2].font.color.rgb.endswith("0000FF"), row[0].value
-        assert row[2].fill.fgColor.rgb.endswith("FFF9DB")
-        assert row[3].value, row[0].value
-        assert row[8].value, row[0].value
+        assert row[1].font.color.rgb.endswith("0000FF"), row[0].value
+        assert row[1].fill.fgColor.rgb.endswith("FFF9DB")
+        assert row[2].value, row[0].value
+        assert row[7].value, row[0].value
     assert found == len(small_plan().ledger_inputs) + 2
 
 

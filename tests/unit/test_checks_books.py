@@ -1,0 +1,81 @@
+"""Checks between books: each holds on a whole plan and fails on one that is broken there."""
+
+from io import BytesIO
+
+import openpyxl
+import pytest
+
+from planner.report import recost
+from planner.report.workbook import workbook_bytes
+from tests.compared_plan import compared_plan
+from tests.taxed_world import answered
+
+NAMES = {
+    "hours": "Hours of all load blocks = hours of the calendar",
+    "fleet": "Machines ordered on Fleet = in the ledger",
+    "paid": "Signed and ordered = paid under contracts and orders",
+    "owed": "Owed at the end of the horizon = paid after it",
+    "register": "Asset register rolls forward: cost - depreciation = net book value",
+    "payment": "Shares of a purchase paid by delivery are at most all of it",
+}
+BAD = "A check fails: see sheet Checks"
+
+
+def whole():
+    return answered()[1].model_copy(update={"gap_frac": 0.0})
+
+
+def held(plan) -> dict[str, bool]:
+    """Whether each of the checks holds; the flag says the same."""
+    values = openpyxl.load_workbook(BytesIO(workbook_bytes(plan)), data_only=True)
+    rows = {row[0].value: row[4].value for row in values["Checks"].iter_rows()}
+    found = {key: rows[name] == 1 for key, name in NAMES.items()}
+    assert all(found.values()) or values["Cover"]["B5"].value == BAD
+    return found
+
+
+def test_all_hold_on_a_whole_plan():
+    assert set(held(whole()).values()) == {True}
+
+
+def test_one_machine_more_on_the_fleet_sheet_than_in_the_ledger():
+    plan = whole()
+    row = plan.fleet[0]
+    more = row.model_copy(update={"lots_ordered": [row.lots_ordered[0] + 1, *row.lots_ordered[1:]]})
+    found = held(plan.model_copy(update={"fleet": [more, *plan.fleet[1:]]}))
+    assert [key for key, holds in found.items() if not holds] == ["fleet"]
+
+
+def test_an_hour_that_no_block_has():
+    plan = whole()
+    first = plan.blocks[0]
+    short = first.model_copy(update={"hours": [first.hours[0] - 1, *first.hours[1:]]})
+    found = held(plan.model_copy(update={"blocks": [short, *plan.blocks[1:]]}))
+    assert not found["hours"]
+
+
+def test_a_contract_of_which_half_is_paid():
+    plan = whole()
+    lines = [
+        {**line, "formula": f"({line['formula']}) * (1 - 1 / (1 + 1))"}
+        if line["key"].endswith("_paid_usd") and line["category"] == "commitments"
+        else line
+        for line in plan.ledger_lines
+    ]
+    assert lines != plan.ledger_lines
+    assert not held(plan.model_copy(update={"ledger_lines": lines}))["paid"]
+
+
+def test_more_than_all_of_a_purchase_paid_by_delivery():
+    # 0.7 with the order and 0.6 at delivery: the rest would be paid back at acceptance.
+    changes = {"payment_order_frac": 0.7, "payment_delivery_frac": 0.6}
+    found = held(recost(whole(), changes))
+    assert [key for key, holds in found.items() if not holds] == ["payment"]
+
+
+def test_the_page_of_options_is_tied_where_there_is_one():
+    name = "The plan on Options = net present cost"
+    values = openpyxl.load_workbook(BytesIO(workbook_bytes(compared_plan())), data_only=True)
+    rows = {row[0].value: row for row in values["Checks"].iter_rows()}
+    assert rows[name][4].value == 1
+    assert rows[name][1].value == pytest.approx(compared_plan().npv_usd)
