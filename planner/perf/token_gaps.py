@@ -114,4 +114,5 @@ def _rest_exceeds(point: Point, gap_s: Array) -> Array:
     streams = left < replica.weights_s[:, None]
     needed = np.where(streams, -1.0, room / slope[:, None])
     beyond = some[:, None] * gamma_tail(needed, mean[:, None], variance[:, None])
-    return np.asarray(np.where(needed <= 0, 1.0, beyond) @ lengths.weights, float)
+    fits = needed < times.room_tokens[:, None] - last
+    return np.asarray(np.where(needed <= 0, 1.0, beyond * fits) @ lengths.weights, float)

@@ -88,7 +88,7 @@ def _cells(row: TestedPool) -> list[Text]:
         Text(f"{row.rps_per_replica:.4g}"),
         Text(_share(row.utilization)),
         Text(_attained(row.ttft)),
-        Text(_attained(row.tpot)),
+        Text(_tokens(row.tpot, row.token_itl)),
         Text(_late(row.ttft, row.tpot)),
         Text(_share(row.kv_mean_frac)),
         Text(_share(row.preempted_frac)),
@@ -184,7 +184,7 @@ def _trace(row: ReplayedTrace) -> Group:
     table = _new("", (), (*numbers, "evicted", "refused"))
     table.add_row(
         f"{row.replicas:,}", f"{row.mean_rps:.4g}", f"{row.peak_rps:.4g}", _attained(row.ttft),
-        _attained(row.tpot), _late(row.ttft, row.tpot), _share(row.utilization),
+        _tokens(row.tpot, row.token_itl), _late(row.ttft, row.tpot), _share(row.utilization),
         _share(row.kv_mean_frac), _share(row.preempted_frac), _share(row.refused_frac),
     )  # fmt: skip
     more = f"{row.requests:,} requests over {row.seconds / MINUTE_S:,.0f} min; {row.rate_note}"
@@ -216,6 +216,11 @@ def _attained(found: Attained | None) -> str:
         return "-"
     sign = "<=" if found.value_ms <= found.target_ms else ">"
     return f"{found.value_ms:,.4g} {sign} {found.target_ms:,.4g}"
+
+
+def _tokens(tpot: Attained | None, token_itl: Attained | None) -> str:
+    """Time per token, and below it the gap between tokens where that is promised."""
+    return _attained(tpot) + (f"\ngaps {_attained(token_itl)}" if token_itl else "")
 
 
 def _late(ttft: Attained | None, tpot: Attained | None) -> str:

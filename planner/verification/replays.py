@@ -133,6 +133,7 @@ def _one(ask: Ask, plan: Plan, load: Load, subject: Subject, seed: int) -> Repla
         reason=reason,
         ttft=figures[0],
         tpot=figures[1],
+        token_itl=figures[2],
         utilization=float(run.utilization.mean()),
         kv_mean_frac=float(run.kv_frac.mean()),
         kv_max_frac=float(run.kv_frac_max.max()),

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -260,3 +261,20 @@ def test_which_hours_are_tried():
     assert len(taken.outages) % 2 == 0
     starts_s = sorted({outage.start_s for outage in taken.outages})
     assert all(b - a >= 900.0 for a, b in pairwise(starts_s))
+
+
+def test_gaps_between_tokens_are_a_promise_of_their_own():
+    # Answers of two tokens, one at a time: one gap each, of the step of one token, 1 ms. A promise
+    # of 1.5 ms for gaps is kept and one of half a millisecond is not, whatever TPOT allows.
+    slow = Subject(SERVER, requests_of(np.full(1, 1000.0), np.full(1, 2.0)), online(4000), 0.0, 1.0)
+    plain = trial(slow, load(1, 0.01), seed=1)
+    assert plain.tpot is not None
+    assert plain.token_itl is None
+    assert plain.tpot.value_ms == pytest.approx(1.0, rel=0.002)
+    for gap_ms, said in ((1.5, ""), (0.5, "token ITL p95")):
+        slo = Slo(ttft_ms=4000, tpot_ms=10_000, token_itl_ms=gap_ms)
+        asked = replace(slow, demand=slow.demand.model_copy(update={"slo": slo}))
+        found = trial(asked, load(1, 0.01), seed=1)
+        assert said in found.reason
+        assert bool(found.reason) == bool(said)
+        assert found.token_itl.target_ms == pytest.approx(gap_ms)
