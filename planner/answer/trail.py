@@ -22,7 +22,7 @@ from planner.perf.speculative import tokens_per_step
 from planner.perf.steps import take
 from planner.result import ClassCost, SizingTrail, TrailItem, TrailStep
 from planner.schema.catalog import Accelerator, Model
-from planner.schema.demand import Batch, Online
+from planner.schema.demand import Batch, Online, Slo
 from planner.units import GIGA, MILLI, SECONDS_PER_DAY
 
 TITLES = (
@@ -166,8 +166,19 @@ def _targets(demand: Online | Batch) -> TrailStep:
         _item(f"TTFT p{slo.ttft_percentile * 100:g}", slo.ttft_ms, "ms"),
         _item(f"TPOT p{slo.tpot_percentile * 100:g}", slo.tpot_ms, "ms",
               f"{1 / (slo.tpot_ms * MILLI):.1f} tokens/s to each user"),
+        *_gap_target(slo),
         _item("Burstiness below five minutes", demand.arrival_cv, "CV", "of the pool's arrivals"),
     ])  # fmt: skip
+
+
+def _gap_target(slo: Slo) -> Items:
+    """The promise on single gaps, and why it jumps; nothing where there is none."""
+    if slo.token_itl_ms is None:
+        return []
+    return [
+        _item(f"Token ITL p{slo.token_itl_percentile * 100:g}", slo.token_itl_ms, "ms",
+              "of all gaps; jumps from a decode-only step to one that carries a chunk"),
+    ]  # fmt: skip
 
 
 def _model(chosen: Chosen) -> Items:
@@ -354,6 +365,7 @@ def _operating_point(chosen: Chosen) -> Items:
               f"pool carries {slope:.4g} x {one}s - {offset:.4g}"),
         _item("Headroom below stability", 1 - slope / stable, "frac"),
         _item("What limits it", table.bindings[i].replace("_", " ")),
+        *_gap_steps(chosen),
         _item(f"{one.capitalize()}s at the peak, first and last period",
               f"{peak[0]:.0f} / {peak[-1]:.0f}", f"{one}s"),
         *_spares(chosen),
@@ -377,6 +389,20 @@ def _spares(chosen: Chosen) -> Items:
                   f"for {p.limits.availability_target:.2%} availability"),
         ]  # fmt: skip
     return found
+
+
+def _gap_steps(chosen: Chosen) -> Items:
+    """The two steps between which gaps between tokens jump; nothing where none is promised."""
+    table, i, demand = chosen.decided.case.table, chosen.i, chosen.demand
+    if not isinstance(demand, Online) or demand.slo.token_itl_ms is None:
+        return []
+    return [
+        _item("Gap of a step that only decodes, half full", float(table.decode_step_s[i]) / MILLI,
+              "ms"),
+        _item("Gap of a step that carries a whole chunk", float(table.full_step_s[i]) / MILLI,
+              "ms", f"promised {demand.slo.token_itl_ms:g} ms for "
+              f"{demand.slo.token_itl_percentile:.1%} of gaps"),
+    ]  # fmt: skip
 
 
 def _cache_pressure(chosen: Chosen) -> Items:

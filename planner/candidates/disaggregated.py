@@ -34,7 +34,7 @@ from planner.perf import disaggregated, memory
 from planner.perf.disaggregated import Transfer, Unit
 from planner.perf.steps import take
 from planner.schema.catalog import Catalog
-from planner.schema.demand import Batch, Online
+from planner.schema.demand import Batch, DemandClass, Online
 from planner.schema.scenario import Scenario
 from planner.units import BITS_PER_BYTE, GIGA, MILLI
 
@@ -93,10 +93,12 @@ def units(
     if MODE not in scenario.supply.modes:
         return None, []
     asked = [d for d in range(len(scenario.demand)) if d not in {*leave_out}]
-    online = [d for d in asked if isinstance(scenario.demand[d], Online)]
+    online = [d for d in asked if not _unfit(scenario.demand[d])]
     configs, refused = _layouts(scenario, catalog, set(range(len(scenario.demand))) - {*online})
-    refused += [_refused(d, model, "batch work has no pace to protect")
-                for d in asked if isinstance(demand := scenario.demand[d], Batch)
+    refused += [_refused(d, model, why)
+                for d in asked
+                if isinstance(demand := scenario.demand[d], Online | Batch)
+                and (why := _unfit(demand))
                 for model in demand.models]  # fmt: skip
     sides = _rated(configs, scenario, catalog, traffic) if configs else None
     together = _together(offers(scenario, catalog), catalog) if configs else set()
@@ -118,6 +120,15 @@ def units(
         for i, j, m, n in chosen
     )
     return Units(named, sides.found, p, q, unit), refused
+
+
+def _unfit(demand: DemandClass) -> str:
+    """Why no unit serves a class, whatever its machines; empty where one may."""
+    if not isinstance(demand, Online):
+        return "batch work has no pace to protect"
+    if demand.slo.token_itl_ms is not None:
+        return "gaps between tokens are not known of units"
+    return ""
 
 
 def _refused(demand_class: int, model: str, reason: str, accelerator: str = ANY) -> Configuration:

@@ -312,15 +312,27 @@ def _promised(draft: _Draft, at: Whole, promise: _Promise) -> None:
     for place, i in enumerate(at.tolist()):
         draft.bindings[i] = queueing.Binding(int(columns[-1].binding[place])).name.lower()
 
+    values = [
+        ("TTFT", slo.ttft_percentile, ttft, slo.ttft_ms),
+        ("TPOT", slo.tpot_percentile, tpot, slo.tpot_ms),
+    ]
+    if slo.token_itl_ms is not None and not promise.static:
+        gap = queueing.gap_zero_load(
+            replica, lengths, percentile=slo.token_itl_percentile, stability_rps=stable
+        )
+        values.append(("token ITL", slo.token_itl_percentile, gap, slo.token_itl_ms))
+
     def why(place: int) -> str:
         if rates[place, -1] > LEAST_STABLE_FRAC * stable[place]:
             return ""
+        if rates[place, -1] > 0 and columns[-1].binding[place] == queueing.Binding.TOKEN_ITL:
+            full_s = draft.column["full_step_s"][at[place]]
+            return _jump(slo.token_itl_percentile, full_s, replica.budget_tokens[place])
         if rates[place, -1] > 0:
             return f"keeps its promise only below {LEAST_STABLE_FRAC:.0%} of what it could carry"
-        if ttft[place] > slo.ttft_ms * MILLI:
-            return _late("TTFT", slo.ttft_percentile, ttft[place], slo.ttft_ms)
-        if tpot[place] > slo.tpot_ms * MILLI:
-            return _late("TPOT", slo.tpot_percentile, tpot[place], slo.tpot_ms)
+        for what, percentile, value, target_ms in values:
+            if value[place] > target_ms * MILLI:
+                return _late(what, percentile, value[place], target_ms)
         return no_cache(replica, place)
 
     draft.refuse(at, why)
@@ -369,6 +381,14 @@ def _at_band_end(draft: _Draft, at: Whole, promise: _Promise, end: str) -> Array
     return np.asarray(ratio, float)
 
 
+def _jump(percentile: float, full_s: float, budget_tokens: float) -> str:
+    """Why a promise on gaps holds at next to no traffic only."""
+    return (
+        f"token ITL p{percentile * 100:g}: chunk-carrying steps take up to {full_s / MILLI:,.0f} ms"
+        f" and too many gaps meet one; lower the token budget ({budget_tokens:,.0f})"
+    )
+
+
 def _late(what: str, percentile: float, value_s: float, target_ms: float) -> str:
     value = f"{value_s / MILLI:,.0f} ms" if np.isfinite(value_s) else "without bound"
     return f"{what} p{percentile * 100:g} {value} at zero load, target {target_ms:g}"
@@ -381,7 +401,8 @@ def _capacity(promise: _Promise, replicas: int, stability_rps: Array | None) -> 
         return static_batch.lambda_star(
             promise.replica, promise.lengths,
             ttft_s=np.maximum(slo.ttft_ms * MILLI - promise.request_s, 1e-6),
-            ttft_percentile=slo.ttft_percentile, tpot_s=slo.tpot_ms * MILLI,
+            ttft_percentile=slo.ttft_percentile,
+            tpot_s=min(slo.tpot_ms, slo.token_itl_ms or slo.tpot_ms) * MILLI,
             arrival_cv=promise.demand.arrival_cv, replicas=replicas,
             utilization_max=min(most, queueing.UTILIZATION_MAX_BURSTY) if bursty else most,
         )  # fmt: skip
@@ -405,6 +426,8 @@ def _capacity(promise: _Promise, replicas: int, stability_rps: Array | None) -> 
         replicas=replicas,
         utilization_max=min(most, queueing.UTILIZATION_MAX_BURSTY) if bursty else most,
         stability_rps=stability_rps,
+        gap_s=None if slo.token_itl_ms is None else slo.token_itl_ms * MILLI,
+        gap_percentile=slo.token_itl_percentile,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -63,6 +64,8 @@ def promise_of(subject: Subject) -> Promise:
     return Promise(
         max(slo.ttft_ms * MILLI - subject.request_s, LEAST_TTFT_S), slo.ttft_percentile,
         slo.tpot_ms * MILLI, slo.tpot_percentile,
+        math.inf if slo.token_itl_ms is None else slo.token_itl_ms * MILLI,
+        slo.token_itl_percentile,
     )  # fmt: skip
 
 

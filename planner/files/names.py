@@ -238,6 +238,9 @@ def _unusual(scenario: Scenario) -> Iterator[str]:
             yield f"demand[{d.name}].slo.ttft_ms: {slo.ttft_ms:g} ms is under 20 ms; seconds?"
         if slo is not None and slo.tpot_ms < 1:
             yield f"demand[{d.name}].slo.tpot_ms: {slo.tpot_ms:g} ms is under 1 ms; seconds?"
+        if slo is not None and (slo.token_itl_ms or 1) < 1:
+            gap = slo.token_itl_ms
+            yield f"demand[{d.name}].slo.token_itl_ms: {gap:g} ms is under 1 ms; seconds?"
         for event in getattr(getattr(d, "growth", None), "events", ()):
             if event.month < scenario.horizon.start:
                 yield f"demand[{d.name}].growth: the event of {event.month} is before the start"

@@ -20,8 +20,11 @@ POISSON_BELOW = 1.001
 """Streams this close to Poisson, or smoother, take the Poisson formulas."""
 GAP_SURVIVAL_MIN = 1e-3
 NEWTON_STEPS = 12
-GRID = 2048
-"""Points of the table of gap survival, equal steps in the fourth root of rate x time."""
+GRID = 1024
+"""Points of the tables, equal steps in the fourth root of rate x time."""
+RENEWAL_SIGMAS = 8.0
+"""Standard deviations of their number beyond the mean up to which arrivals are summed."""
+TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -37,47 +40,84 @@ class Arrivals:
         return self.scv > POISSON_BELOW
 
 
-def batch_mean(expected: Array, scv: float) -> Array:
-    """Requests of one cluster as a step sees them: 1 / P(gap > step); 1 where Poisson.
+@dataclass(frozen=True)
+class Clusters:
+    """Gamma gaps of one scv, tabulated at rate x time = (index x spacing)^4."""
 
-    `expected` is rate x step. Clusters are taken as geometric batches.
-    """
-    if scv <= POISSON_BELOW:
-        return np.ones_like(expected)
-    spacing, table = _clusters(scv)
-    place = np.minimum(np.sqrt(np.sqrt(np.maximum(expected, 0.0))) / spacing, GRID - 1.001)
-    left = place.astype(np.int64)
-    return np.asarray(table[left] + (place - left) * (table[left + 1] - table[left]), float)
+    spacing: float
+    quiet: Array
+    """-ln P(gap > t)"""
+    batch: Array
+    """Arrivals in an interval that has any, whenever it begins."""
+    excess: Array
+    """Renewal function less rate x time: what a cluster brings beyond the mean."""
+
+    def at(self, expected: Array, values: Array) -> Array:
+        """One of the tables at rate x time, linear between its points; the last beyond it."""
+        place = np.minimum(np.sqrt(np.sqrt(np.maximum(expected, 0.0))) / self.spacing, GRID - 1.001)
+        left = place.astype(np.int64)
+        return np.asarray(values[left] + (place - left) * (values[left + 1] - values[left]), float)
 
 
 @lru_cache(maxsize=64)
-def _clusters(scv: float) -> tuple[float, Array]:
-    """1 / P(gap > t) at rate t = (index x spacing)^4, up to where it meets its bound."""
-    last = scv * special.gammainccinv(1.0 / scv, GAP_SURVIVAL_MIN)
+def clusters(scv: float) -> Clusters:
+    r"""Tables up to where 1 gap in 1,000 is longer.
+
+    With shape a = 1 / scv the n-th arrival after one has gamma distribution of shape n a, so the
+    renewal function is the sum of these; an interval of length t that begins anywhere has an
+    arrival with chance rate x the integral of P(gap > s) over it.
+    """
+    a = 1.0 / scv
+    last = scv * special.gammainccinv(a, GAP_SURVIVAL_MIN)
     spacing = float(last**0.25) / (GRID - 1)
-    survival = special.gammaincc(1.0 / scv, (np.arange(GRID) * spacing) ** 4 / scv)
-    return spacing, np.asarray(1.0 / np.maximum(survival, GAP_SURVIVAL_MIN), float)
+    times = (np.arange(GRID) * spacing) ** 4
+    survival = np.maximum(special.gammaincc(a, times / scv), GAP_SURVIVAL_MIN)
+    covered = times * special.gammaincc(a, times / scv) + special.gammainc(a + 1.0, times / scv)
+    batch = np.divide(times, covered, out=np.ones(GRID), where=covered > 0)
+    most = int(last + RENEWAL_SIGMAS * np.sqrt(scv * last)) + 1
+    renewals = sum(special.gammainc(n * a, times / scv) for n in range(1, most + 1))
+    excess = np.clip(renewals - times, 0.0, (scv - 1.0) / 2.0)
+    excess[-1] = (scv - 1.0) / 2.0
+    return Clusters(spacing, -np.log(survival), batch, np.asarray(excess, float))
+
+
+def step_batch(expected: Array, arrivals: Arrivals) -> Array:
+    """Prompts of one step that has any, `expected` = rate x step; 1 where Poisson.
+
+    Of those that come to a pool together, one replica gets its share.
+
+    Examples
+    --------
+    Poisson prompts are taken as they come; others share steps, fewer in a pool.
+
+    >>> step_batch(np.array([0.5]), Arrivals(1.0)).tolist()
+    [1.0]
+    >>> alone, pooled = (step_batch(np.array([0.1]), Arrivals(4.0, k)) for k in (1.0, 8.0))
+    >>> bool(1.0 < pooled[0] < alone[0])
+    True
+    """
+    if not arrivals.bursty:
+        return np.ones_like(expected)
+    table, k = clusters(arrivals.scv), arrivals.replicas
+    together = np.maximum(table.at(k * expected, table.batch), k * expected)
+    calm = k * expected / -np.expm1(-np.maximum(k * expected, TINY))
+    return np.asarray(1.0 + np.maximum(together / calm - 1.0, 0.0) / k, float)
 
 
 def arrivals_after(expected: Array, arrivals: Arrivals) -> Array:
     """Mean requests in (0, t] after an arrival, `expected` = rate x t (renewal function).
 
-    Between the cluster in progress and its limit, x + (scv - 1) / 2; the excess is that of the
-    pool in the time in which it expects k x, so each of its k replicas sees its share.
+    The excess over the mean is that of the pool in the time in which it expects k x, so each of
+    its k replicas sees its share.
     """
     if not arrivals.bursty:
         return expected
-    pooled = arrivals.replicas * expected
-    clustered = batch_mean(pooled, arrivals.scv) - 1.0
-    excess = np.clip(clustered - pooled, 0.0, (arrivals.scv - 1.0) / 2.0)
-    return np.asarray(expected + excess / arrivals.replicas, float)
+    table, k = clusters(arrivals.scv), arrivals.replicas
+    return np.asarray(expected + table.at(k * expected, table.excess) / k, float)
 
 
 def any_arrival(expected: Array, arrivals: Arrivals) -> Array:
-    """P(some request in (0, t] after an arrival), `expected` = rate x t.
-
-    Each replica sees its share of the logarithm of the chance that the pool's next gap is longer;
-    in long times at least the tail of gamma gaps, exp(-x / scv).
+    """P(some request of the pool in (0, t] after an arrival), `expected` = rate x t of a replica.
 
     Examples
     --------
@@ -85,9 +125,61 @@ def any_arrival(expected: Array, arrivals: Arrivals) -> Array:
     [0.393469]
     """
     if not arrivals.bursty:
-        return np.asarray(-np.expm1(-expected), float)
-    shared = np.log(batch_mean(arrivals.replicas * expected, arrivals.scv)) / arrivals.replicas
-    return np.asarray(-np.expm1(-np.maximum(shared, expected / arrivals.scv)), float)
+        return np.asarray(-np.expm1(-arrivals.replicas * expected), float)
+    return np.asarray(-np.expm1(-silence(expected, arrivals) * arrivals.replicas), float)
+
+
+def silence(expected: Array, arrivals: Arrivals) -> Array:
+    """-ln P(no request in (0, t] after an arrival) of one replica, `expected` = rate x t."""
+    if not arrivals.bursty:
+        return expected
+    table, k = clusters(arrivals.scv), arrivals.replicas
+    return np.maximum(table.at(k * expected, table.quiet) / k, expected / arrivals.scv)
+
+
+@dataclass(frozen=True)
+class Met:
+    """What an arrival finds of a pool's servers."""
+
+    all_busy: Array
+    """Chance that none is free."""
+    busy_frac: Array
+    """Mean share of them that is busy."""
+
+
+def met_by_arrivals(utilization: Array, arrivals: Arrivals) -> Met:
+    r"""Servers that an arrival finds busy, of k at this utilization.
+
+    One: the GI/M/1 root. Several: Sakasegawa's chance that all are busy, times what bursts make of
+    it with infinitely many servers, where an arrival meets binomial moments (Takacs)
+
+    .. math:: B_r = \prod_{i \le r} \psi_i / (1 - \psi_i), \quad
+        \psi_i = (1 + i c_a^2 / (k \rho))^{-1 / c_a^2}
+
+    taken as negative binomial; Poisson arrivals meet a Poisson number.
+
+    Examples
+    --------
+    >>> calm = met_by_arrivals(np.array([0.5]), Arrivals(1.0, 4.0))
+    >>> bursty = met_by_arrivals(np.array([0.5]), Arrivals(4.0, 4.0))
+    >>> float(calm.busy_frac[0]), bool(bursty.all_busy[0] > calm.all_busy[0])
+    (0.5, True)
+    """
+    k, scv = arrivals.replicas, arrivals.scv
+    rho = np.clip(utilization, TINY, 1.0 - 1e-9)
+    alone = delay_probability(rho, scv)
+    if k == 1.0:
+        return Met(alone, alone)
+    calm = np.asarray(rho ** (np.sqrt(2.0 * (k + 1.0)) - 1.0), float)
+    if not arrivals.bursty:
+        return Met(calm, rho)
+    load = k * rho
+    psi, twice = ((1.0 + i * scv / load) ** (-1.0 / scv) for i in (1.0, 2.0))
+    mean = psi / (1.0 - psi)
+    more = np.maximum(2.0 * mean * twice / (1.0 - twice) - mean**2, 1e-9)
+    tail = special.betainc(k, mean**2 / more, more / (mean + more))
+    all_busy = np.minimum(np.maximum(tail, calm), alone)
+    return Met(all_busy, np.clip(mean / k, rho, np.maximum(alone, rho)))
 
 
 def delay_probability(utilization: Array, scv: float) -> Array:

@@ -7,7 +7,7 @@ stalls is taken as gamma where there are any.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,14 @@ from planner.perf.arrivals import Arrivals
 from planner.perf.lengths import Lengths
 from planner.perf.prefill_queue import Service, StepTimes, Wait
 from planner.perf.replica import Replica
-from planner.perf.stalls import Stall, avoided_frac, routed, stalled
+from planner.perf.stalls import Stall, avoided_frac, one_exceeds, routed, stalled
 from planner.perf.steps import Steps, decode_step_s
 
 Array = NDArray[np.float64]
 
 TINY = 1e-30
+PARTING = 2.0
+"""Calibrated on half of the simulated cells (`tests.benchmarks.rates`), tested on the others."""
 VARIANCE_MIN = 1e-10
 """Least variance / mean^2 of a gamma tail: below it the tail is a step."""
 HERMITE = ((-np.sqrt(3.0), 1.0 / 6.0), (0.0, 2.0 / 3.0), (np.sqrt(3.0), 1.0 / 6.0))
@@ -53,8 +55,11 @@ def gamma_tail(x: Array, mean: Array, variance: Array) -> Array:
     mean = np.maximum(mean, TINY)
     rate = mean / np.maximum(variance, VARIANCE_MIN * mean**2 + TINY)
     shape, scaled = np.broadcast_arrays(mean * rate, x * rate)
-    out = np.ones(shape.shape)
-    tail = scaled > 0
+    # Beyond these bounds the tail is within 1e-11 of 0 or 1 (Chernoff).
+    sd = np.sqrt(shape)
+    short = scaled <= np.maximum(shape - 8.0 * sd, 0.0)
+    out = np.where(short, 1.0, 0.0)
+    tail = ~short & (scaled < shape + 6.0 * sd + 30.0)
     out[tail] = special.gammaincc(shape[tail], scaled[tail])
     return out
 
@@ -77,7 +82,7 @@ def spread(
     load, plus decode stalled by prefill shot noise.
     """
     calm = 1.0 - steps.elasticity
-    peaked = _peakedness(sequences, arrivals.scv)
+    peaked = _peakedness(sequences, arrivals)
     noise = stall.square_s2 + (arrivals.scv - 1.0) * stall.mean_s**2
     window = 2.0 * calm * max(lengths.decode_steps, 1.0) * times.plain_s**2
     stalled = np.clip(rate_rps * noise * steps.step_s / window, 0.0, 1.0)
@@ -88,10 +93,20 @@ def spread(
     return Spread(np.sqrt(batch / arrivals.replicas), np.sqrt(tokens / arrivals.replicas))
 
 
-def _peakedness(sequences: Array, scv: float) -> Array:
-    """Variance / mean of a GI/M/infinity population, at least 1 (Poisson)."""
-    psi = (1.0 + scv / np.maximum(sequences, 1e-9)) ** (-1.0 / scv)
-    return np.asarray(np.maximum(1.0 + psi / (1.0 - psi) - sequences, 1.0), float)
+def _peakedness(sequences: Array, arrivals: Arrivals) -> Array:
+    """Variance / mean of the pool's GI/M/infinity population, at least 1 (Poisson)."""
+    return 1.0 + arrivals.replicas * met_more(sequences, arrivals)
+
+
+def met_more(sequences: Array, arrivals: Arrivals) -> Array:
+    r"""Sequences that a bursty arrival meets beyond the time average, of one replica.
+
+    Of a GI/M/infinity population of mean b an arrival meets psi / (1 - psi), psi the transform of
+    the gaps at the rate of service; a replica has its share of what the pool has more.
+    """
+    pooled = np.maximum(arrivals.replicas * sequences, 1e-9)
+    psi = (1.0 + arrivals.scv / pooled) ** (-1.0 / arrivals.scv)
+    return np.asarray(np.maximum(psi / (1.0 - psi) - pooled, 0.0) / arrivals.replicas, float)
 
 
 def mean_and_variance_s(wait: Wait, service: Service, lengths: Lengths) -> tuple[Array, Array]:
@@ -129,19 +144,29 @@ def tpot_tail(
         return np.zeros_like(rate_rps)
     load = rate_rps * stall.mean_s
     avoided = avoided_frac(sequences, utilization=load, replicas=arrivals.replicas)
-    batch = sequences * (1.0 - avoided) + 1.0
-    held = kv_tokens * (1.0 - avoided) + lengths.input_mean + lengths.output_mean / 2.0
-    held_sd = np.sqrt(spread.kv_tokens**2 + lengths.input_square - lengths.input_mean**2)
     tokens = np.maximum(lengths.output_tokens - 1.0, 1.0)[None, :]
-    step_s = decode_step_s(replica, sequences=batch, kv_tokens=held)
+    met = met_more(sequences, arrivals)[:, None]
+    beside = met * _lasting_frac(lengths)[None, :]
+    context = lengths.kv_steps / lengths.decode_steps
+    batch = (sequences * (1.0 - avoided) + 1.0)[:, None] + beside
+    own = lengths.input_mean + lengths.output_mean / 2.0
+    held = (kv_tokens * (1.0 - avoided) + own)[:, None] + beside * context
+    scatter = beside * (1.0 + met)
+    batch_sd = np.sqrt(spread.sequences[:, None] ** 2 + scatter)
+    held_sd = spread.kv_tokens**2 + lengths.input_square - lengths.input_mean**2
+    held_sd = np.sqrt(held_sd[:, None] + scatter * context**2)
+    columns = _column(replica)
+    step_s = decode_step_s(columns, sequences=batch, kv_tokens=held)
     stalls = stalled(
         stall,
         arrivals,
-        decode_s=tokens * step_s[:, None],
+        decode_s=tokens * step_s,
         drag_s=_drag_s(replica, lengths),
         filled_s=filled_s,
         rate_rps=rate_rps,
-        route=routed(load, avoided, arrivals.replicas),
+        route=routed(
+            load, avoided[:, None] * _settled_frac(lengths, arrivals, sequences), arrivals
+        ),
         ttft_mean_s=ttft_mean_s,
         ttft_variance_s2=ttft_variance_s2,
     )
@@ -149,16 +174,44 @@ def tpot_tail(
     total = np.zeros_like(rate_rps)
     for node, weight in HERMITE:
         plain = decode_step_s(
-            replica,
-            sequences=np.maximum(batch + node * spread.sequences, 0.0),
+            columns,
+            sequences=np.maximum(batch + node * batch_sd, 0.0),
             kv_tokens=np.maximum(held + node * held_sd, 0.0),
         )
-        allowed = tokens * (tpot_s - plain)[:, None]
-        beyond = stalls.any_frac * gamma_tail(allowed, stalls.mean_s, stalls.variance_s2)
-        longest = times.full_s + chunk_s + plain - times.plain_s
-        late = np.where(allowed > 0, beyond, 1.0) @ lengths.weights
-        total += weight * np.where(tpot_s >= longest, 0.0, late)
+        allowed = tokens * (tpot_s[:, None] - plain)
+        one = one_exceeds(stall, lengths.weights, allowed / stalls.one_scale)
+        more = gamma_tail(allowed, stalls.mean_s, stalls.variance_s2)
+        beyond = stalls.any_frac * (more + stalls.one_frac * (one - more))
+        longest = (times.full_s + chunk_s - times.plain_s)[:, None] + plain
+        late = np.where(allowed > 0, beyond, 1.0)
+        total += weight * (np.where(tpot_s[:, None] >= longest, 0.0, late) @ lengths.weights)
     return total
+
+
+def _settled_frac(lengths: Lengths, arrivals: Arrivals, sequences: Array) -> Array:
+    """How much of its balancer's avoidance a request enjoys, (candidates, nodes).
+
+    Those that come in one cluster are spread evenly, so that the tagged one's replica holds no
+    more than the others: of its 2 x mates among n + 2 x companions nobody keeps away. The gap
+    opens as they leave, at `PARTING` times the rate at which one does.
+    """
+    mates = 2.0 * met_more(sequences, arrivals)
+    share = (mates / np.maximum(mates + sequences, TINY))[:, None]
+    own = PARTING * np.maximum(lengths.output_tokens - 1.0, 1.0) / max(lengths.decode_steps, 1.0)
+    return np.asarray(1.0 - share * -np.expm1(-own) / own, float)
+
+
+def _column(replica: Replica) -> Replica:
+    """The same candidates with an axis for nodes."""
+    return Replica(
+        **{field.name: getattr(replica, field.name)[:, None] for field in fields(replica)}
+    )
+
+
+def _lasting_frac(lengths: Lengths) -> Array:
+    """Share of its own decode for which one that it meets is there too, (nodes,)."""
+    own = np.maximum(lengths.output_tokens - 1.0, 1.0) / max(lengths.decode_steps, 1.0)
+    return np.asarray(-np.expm1(-own) / own, float)
 
 
 def _drag_s(replica: Replica, lengths: Lengths) -> Array:

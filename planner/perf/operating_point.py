@@ -138,6 +138,7 @@ def _crowding(point: Point) -> Array:
     lengths, steps, times = point.lengths, point.steps, point.times
     share = np.minimum(point.rate_rps * point.stall.mean_s, 0.98)
     beside = arrivals_after(point.rate_rps * point.ttft_mean_s, point.arrivals)
+    beside = beside * point.wait.joining
     decode_s = np.maximum(lengths.decode_steps * steps.step_s, 1e-9)
     more = np.minimum(beside * point.stall.mean_s / (1.0 - share) / decode_s, 2.0)
     chunk_s = point.replica.prefill_context_s * times.room_tokens * lengths.context_rate

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.perf.arrivals import Arrivals, arrivals_after, delay_probability
+from planner.perf.arrivals import Arrivals, arrivals_after, delay_probability, met_by_arrivals
 from planner.perf.lengths import Lengths
 from planner.perf.replica import Replica
 from planner.perf.steps import Steps, decode_step_s, full_step_s, work_s
@@ -37,6 +37,8 @@ class Wait:
     """Given that there is a wait."""
     variance_s2: Array
     """Given that there is a wait."""
+    joining: Array
+    """Rate at which others join a replica that prefills, over their mean rate."""
 
     @property
     def overall_s(self) -> Array:
@@ -115,14 +117,15 @@ def wait_time(work: Work, *, rate_rps: Array, arrivals: Arrivals) -> Wait:
     k, first = arrivals.replicas, work.first_s
     rho = np.minimum(rate_rps * first, UTILIZATION_MAX)
     delayed = delay_probability(rho, arrivals.scv)
+    met = met_by_arrivals(rho, arrivals)
     service_scv = np.maximum(work.second_s2 / first**2 - 1.0, 0.0)
     crowded = first * (arrivals.scv + service_scv) / (arrivals.scv + 1.0)
     height = work.ladder_s + rho * (crowded - work.ladder_s)
-    prob = np.clip(rho ** (np.sqrt(2.0 * (k + 1.0)) - 2.0) * delayed, 1e-12, 1.0)
+    prob = np.clip(met.all_busy, 1e-12, 1.0)
     mean = height / (k * (1.0 - delayed))
     height_scv = work.ladder_s2 / work.ladder_s**2 - 1.0
     scv = np.maximum(height_scv * (1.0 - delayed) + delayed, 1e-6)
-    return Wait(rate_rps * first, prob, mean, scv * mean**2)
+    return Wait(rate_rps * first, prob, mean, scv * mean**2, met.all_busy / met.busy_frac)
 
 
 def step_times(replica: Replica, *, sequences: Array, kv_tokens: Array) -> StepTimes:
@@ -207,10 +210,11 @@ def service_time(
     most = (times.fill_s / times.room_tokens)[:, None] * (times.room_tokens[:, None] - last)
     scale = stall_s[:, None] / np.maximum(np.maximum(most, stall_s[:, None]), TINY)
     in_front = before * times.full_s[:, None]
+    joining = wait.joining[:, None]
 
     def filled(waited: Array) -> Array:
         exposed = (waited + residual)[:, None] + in_front
-        later = arrivals_after(rate_rps[:, None] * exposed, arrivals)
+        later = joining * arrivals_after(rate_rps[:, None] * exposed, arrivals)
         return np.asarray(most * -np.expm1(-scale * later), float)
 
     later, behind = filled(np.zeros_like(residual)), filled(wait.mean_s)

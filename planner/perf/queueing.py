@@ -1,12 +1,13 @@
 """Largest request rate at which a replica keeps its latency promises, and its percentiles.
 
 The analytic model prices every candidate: mean-step fixed point, prefill queue, stalls of decode,
-admission to the cache. Against simulation of the same step-time equation (8B to 405B and experts,
-prompts of 500 to 8,000 tokens, lengths of CV 1 and 1.5, pools of 1 to 16) the largest rate errs by
-3 % in the mean with Poisson arrivals, 9 in 10 within 6 %. With arrivals of CV 2 it errs by 13 %:
-by 20 % alone, where a promise holds only at a small share of the stability limit and hangs on the
-chance of two arrivals at once, by 5 % in pools of 8 or more. Nothing is planned above 80 % of the
-stability limit, or 70 % when bursty: there the formulas are not to be trusted.
+gaps between tokens, admission to the cache. Against simulation of the same step-time equation (8B
+to 405B and experts, prompts of 500 to 8,000 tokens, lengths of CV 1 and 1.5, pools of 1 to 16) the
+largest rate errs by 3 % in the mean with Poisson arrivals, 9 in 10 within 7 %. With arrivals of
+CV 2 it errs by 10 %, to the safe side: alone by 14 %, where a promise holds only at a small share
+of the stability limit and hangs on the chance of two arrivals at once, in pools of 8 or more by
+6 %. Promises on gaps between tokens err by 5 %. Nothing is planned above 80 % of the stability
+limit, or 70 % when bursty: there the formulas are not to be trusted.
 
 References
 ----------
@@ -38,6 +39,7 @@ from planner.perf.operating_point import (
 )
 from planner.perf.replica import Replica
 from planner.perf.steps import rate_ceiling, take
+from planner.perf.token_gaps import gap_exceeds
 
 Array = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -45,6 +47,12 @@ Whole = NDArray[np.int64]
 TTFT_MARGIN = 1.05
 """Predicted time to first token x this meets the target: the formula is low by up to 5 % below
 80 % of the stability limit when arrivals are Poisson."""
+BURST_MARGIN = 0.2
+"""Chances predicted for bursty streams are low by up to this share (1 - 1 / CV^2), which counts
+where clusters decide and the rate moves by several percent for each percent of chance. Calibrated
+on half of the simulated cells, tested on the others (`tests.benchmarks.rates`)."""
+GAP_MARGIN = 1.1
+"""Predicted share of long gaps x this meets the target; calibrated and tested in the same way."""
 UTILIZATION_MAX = 0.8
 UTILIZATION_MAX_BURSTY = 0.7
 BURSTY_CV = 1.3
@@ -72,6 +80,8 @@ class Binding(IntEnum):
     STABILITY = 3
     UTILIZATION_CAP = 4
     UNREACHABLE = 5
+    TOKEN_ITL = 6
+    """Gaps between tokens: see `token_gaps` for the jump in them."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +104,9 @@ class _Promise:
     ttft_miss_frac: float
     tpot_s: Array
     tpot_miss_frac: float
+    gap_s: Array | None
+    """None: gaps between single tokens are not promised."""
+    gap_miss_frac: float
 
 
 def throughput_max(replica: Replica, lengths: Lengths) -> Array:
@@ -142,8 +155,10 @@ def lambda_star(
     replicas: float = 1.0,
     utilization_max: float | None = None,
     stability_rps: Array | None = None,
+    gap_s: ArrayLike | None = None,
+    gap_percentile: float = 0.95,
 ) -> Capacity:
-    """Largest rate at which both percentile promises hold [1/s of one replica].
+    """Largest rate at which all percentile promises hold [1/s of one replica].
 
     Parameters
     ----------
@@ -154,6 +169,8 @@ def lambda_star(
     replicas : k behind a work-aware balancer; 1 for a replica on its own.
     utilization_max : most of the stability limit to plan; 0.8, or 0.7 where arrival_cv > 1.3.
     stability_rps : `stability_limit` where it is known already.
+    gap_s : target of the gap between two tokens, as `tpot_s`, and gap_percentile the share of all
+        gaps that must meet it; None where there is none.
 
     Returns
     -------
@@ -161,13 +178,15 @@ def lambda_star(
     `KV_CACHE` where the cache cannot hold a request at the higher of the two percentiles.
     """
     shape = replica.overhead_s.shape
+    arrivals = Arrivals(arrival_cv**2, replicas)
     promise = _Promise(
         _finite(ttft_s, shape),
-        1.0 - ttft_percentile,
+        _allowed_frac(ttft_percentile, arrivals),
         _finite(tpot_s, shape),
-        1.0 - tpot_percentile,
+        _allowed_frac(tpot_percentile, arrivals),
+        None if gap_s is None else _finite(gap_s, shape),
+        _allowed_frac(gap_percentile, arrivals) / GAP_MARGIN,
     )
-    arrivals = Arrivals(arrival_cv**2, replicas)
     if utilization_max is None:
         utilization_max = UTILIZATION_MAX_BURSTY if arrival_cv > BURSTY_CV else UTILIZATION_MAX
     stable = stability_limit(replica, lengths) if stability_rps is None else stability_rps
@@ -230,7 +249,7 @@ def _search(
 
 
 def _violation(point: Point, promise: _Promise, stable: Array) -> tuple[Array, Whole]:
-    """Logarithm of the worse of the two chances to exceed over its allowance, and its cause."""
+    """Logarithm of the worst of the chances to exceed over its allowance, and its cause."""
     spread = spread_of(point)
     blocked = admission_of(point, spread, stable)
     ttft, ttft_open = ttft_exceeds(point, blocked, promise.ttft_s / TTFT_MARGIN)
@@ -238,9 +257,19 @@ def _violation(point: Point, promise: _Promise, stable: Array) -> tuple[Array, W
     slow = _log_ratio(tpot_exceeds(point, spread, promise.tpot_s), promise.tpot_miss_frac)
     unblocked = _log_ratio(ttft_open, promise.ttft_miss_frac) <= 0
     code = np.where(slow > late, Binding.TPOT, np.where(unblocked, Binding.KV_CACHE, Binding.TTFT))
+    worst = np.maximum(late, slow)
+    if promise.gap_s is not None:
+        gaps = _log_ratio(gap_exceeds(point, spread, promise.gap_s), promise.gap_miss_frac)
+        code = np.where(gaps > worst, Binding.TOKEN_ITL, code)
+        worst = np.maximum(worst, gaps)
     full = point.occupied.kv_frac > point.wait.utilization
     code = np.where(point.steady, code, np.where(full, Binding.KV_CACHE, Binding.STABILITY))
-    return np.where(point.steady, np.maximum(late, slow), WORST), code.astype(np.int64)
+    return np.where(point.steady, worst, WORST), code.astype(np.int64)
+
+
+def _allowed_frac(percentile: float, arrivals: Arrivals) -> float:
+    """Predicted chance to exceed that is allowed, with the margin of bursty streams."""
+    return (1.0 - percentile) / (1.0 + BURST_MARGIN * max(1.0 - 1.0 / arrivals.scv, 0.0))
 
 
 def _log_ratio(chance: Array, allowed: float) -> Array:
@@ -280,8 +309,9 @@ def percentiles(
         return tpot_exceeds(point, spread, time_s)
 
     unknown = ~(point.steady & (rate < stable))
-    ttft = np.where(unknown, np.inf, _quantile(late, stable.shape, 1.0 - ttft_percentile))
-    tpot = np.where(unknown, np.inf, _quantile(slow, stable.shape, 1.0 - tpot_percentile))
+    first, each = (_allowed_frac(share, arrivals) for share in (ttft_percentile, tpot_percentile))
+    ttft = np.where(unknown, np.inf, _quantile(late, stable.shape, first))
+    tpot = np.where(unknown, np.inf, _quantile(slow, stable.shape, each))
     return ttft * TTFT_MARGIN, tpot
 
 
@@ -306,6 +336,26 @@ def zero_load(
         arrival_cv=1.0,
         stability_rps=stability_rps,
     )
+
+
+def gap_zero_load(
+    replica: Replica, lengths: Lengths, *, percentile: float, stability_rps: Array
+) -> Array:
+    """Gap between two tokens at a percentile without other traffic [s], (candidates,).
+
+    inf where the cache cannot hold a mean request.
+    """
+    point = operate(
+        replica, lengths, Arrivals(1.0), rate_rps=np.maximum(stability_rps, TIME_RANGE_S[0])
+        * ZERO_LOAD_FRAC,
+    )  # fmt: skip
+    spread = spread_of(point)
+
+    def long(time_s: Array) -> Array:
+        return gap_exceeds(point, spread, time_s)
+
+    gap = _quantile(long, stability_rps.shape, (1.0 - percentile) / GAP_MARGIN)
+    return np.where(point.steady & (stability_rps > 0), gap, np.inf)
 
 
 def _quantile(exceeds: Callable[[Array], Array], shape: tuple[int, ...], miss_frac: float) -> Array:
@@ -335,4 +385,6 @@ def _of(promise: _Promise, index: Whole) -> _Promise:
         promise.ttft_miss_frac,
         promise.tpot_s[index],
         promise.tpot_miss_frac,
+        None if promise.gap_s is None else promise.gap_s[index],
+        promise.gap_miss_frac,
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.perf.arrivals import Arrivals, batch_mean
+from planner.perf.arrivals import Arrivals, step_batch
 from planner.perf.lengths import Lengths
 from planner.perf.replica import Replica
 
@@ -51,6 +51,10 @@ class Steps:
     """Prompts that arrive in one step of a busy replica."""
     prefill_frac: Array
     """Share of steps that carry any prefill."""
+    full_frac: Array
+    """Share of steps that carry a whole budget."""
+    partial_tokens: Array
+    """Prefill of a step that carries some, not a whole budget."""
     decode_sequences: Array
     """Time average."""
     kv_tokens: Array
@@ -151,6 +155,8 @@ def mean_step(replica: Replica, lengths: Lengths, arrivals: Arrivals, rate_rps: 
         busy_frac=mix.busy_frac,
         arrivals=mix.arrivals,
         prefill_frac=mix.prefill_frac,
+        full_frac=mix.full_frac,
+        partial_tokens=mix.partial_tokens,
         decode_sequences=mix.decode * mix.busy_frac,
         kv_tokens=mix.kv * mix.busy_frac,
     )
@@ -236,6 +242,8 @@ def _prefill_only(replica: Replica, lengths: Lengths, arrivals: Arrivals, rate_r
         busy_frac=np.minimum(rate * time / batch.prompts, 1.0),
         arrivals=batch.prompts / steps,
         prefill_frac=np.ones_like(rate),
+        full_frac=none,
+        partial_tokens=none,
         decode_sequences=none,
         kv_tokens=none,
     )
@@ -271,7 +279,7 @@ def _mix(replica: Replica, lengths: Lengths, arrivals: Arrivals, rate: Array, st
     busy = np.maximum(-np.expm1(-(decode + rate * alone_s)), TINY)
     decode, kv, prompts = decode / busy, kv / busy, rate * step / busy
     room = np.maximum(replica.budget_tokens - replica.decode_tokens * decode, 1.0)
-    batch = batch_mean(rate * step, arrivals.scv)
+    batch = step_batch(rate * step, arrivals)
     filled = np.minimum(prompts * lengths.computed / room, 1.0)
     chunks = lengths.extra_chunks(room) + (batch - 1.0) * lengths.computed / room
     full = np.minimum(np.minimum(prompts / batch * chunks, 1.0), filled)

@@ -236,7 +236,7 @@ def _repair(found: Repair) -> Text:
 
 
 def _latencies(row: TestedPool | ReplayedTrace) -> tuple[Text, Text]:
-    return _attained(row.ttft), _attained(row.tpot)
+    return _attained(row.ttft), _tokens(row.tpot, row.token_itl)
 
 
 def _attained(found: Attained | None) -> Text:
@@ -254,6 +254,12 @@ def _attained(found: Attained | None) -> Text:
 
 def _fine(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
+
+
+def _tokens(tpot: Attained | None, token_itl: Attained | None) -> Text:
+    """Time per token, and below it the gap between tokens where that is promised."""
+    found = _attained(tpot)
+    return found if token_itl is None else found.append("\ngaps\n").append(_attained(token_itl))
 
 
 def _late(ttft: Attained | None, tpot: Attained | None) -> str:

@@ -36,6 +36,8 @@ COLUMNS: tuple[tuple[str, float, str], ...] = (
     ("from", 9, TENTHS),
     ("to", 9, TENTHS),
     ("TPOT promised, ms", 10, TENTHS),
+    ("Token ITL, ms", 10, TENTHS),
+    ("Token ITL promised, ms", 10, TENTHS),
     ("Late, first token", 9, PERCENT),
     ("Late, tokens", 9, PERCENT),
     ("Cache, mean", 9, PERCENT),
@@ -54,7 +56,8 @@ INCIDENT_HEADINGS = (
 TRACE_HEADINGS = (
     "Class on accelerator", "Site", "Period", "Block", "Trace", "Verdict", "Replicas",
     "Requests/s, pool", "Busiest 5 min", "TTFT, ms", "from", "to", "TTFT promised, ms", "TPOT, ms",
-    "from", "to", "TPOT promised, ms", "Late, first token", "Late, tokens", "Cache, mean",
+    "from", "to", "TPOT promised, ms", "Token ITL, ms", "Token ITL promised, ms",
+    "Late, first token", "Late, tokens", "Cache, mean",
     "Cache, most", "Pre-emptions a request", "Refused", "Requests counted",
     "How it was replayed, or why it breaks",
 )  # fmt: skip
@@ -131,7 +134,7 @@ def _load(pool: TestedPool) -> list[object]:
         pool_name(pool.candidate), pool.site, pool.period, pool.block,
         f"{pool.nodes_out}, {out}{more}" if pool.nodes_out else "none", pool.verdict, pool.replicas,
         pool.rps_per_replica if serves else None, pool.utilization if serves else None,
-        *_attained(pool.ttft), *_attained(pool.tpot),
+        *_attained(pool.ttft), *_attained(pool.tpot), *_gap(pool.token_itl),
         *_late(pool.ttft, pool.tpot), pool.kv_mean_frac, pool.kv_max_frac, pool.preempted_frac,
         pool.refused_frac, pool.requests or None,
         "; ".join(x for x in (pool.reason, f"as {pool.decided_by}" if pool.decided_by else "") if x)
@@ -143,6 +146,10 @@ def _attained(found: Attained | None) -> list[object]:
     if found is None:
         return [None] * 4
     return [found.value_ms, found.low_ms, found.high_ms, found.target_ms]
+
+
+def _gap(found: Attained | None) -> list[object]:
+    return [None, None] if found is None else [found.value_ms, found.target_ms]
 
 
 def _late(ttft: Attained | None, tpot: Attained | None) -> list[object]:
@@ -181,7 +188,8 @@ def _traces(page: Page, traces: Sequence[ReplayedTrace], row: int) -> int:
         values = [
             pool_name(trace.candidate), trace.site, trace.period, trace.block, trace.trace,
             trace.verdict, trace.replicas, trace.mean_rps, trace.peak_rps,
-            *_attained(trace.ttft), *_attained(trace.tpot), *_late(trace.ttft, trace.tpot),
+            *_attained(trace.ttft), *_attained(trace.tpot), *_gap(trace.token_itl),
+            *_late(trace.ttft, trace.tpot),
             trace.kv_mean_frac, trace.kv_max_frac, trace.preempted_frac, trace.refused_frac,
             trace.requests,
             "; ".join(x for x in (trace.reason, trace.advice, trace.rate_note) if x),

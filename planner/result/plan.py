@@ -131,7 +131,7 @@ class CandidateRow(Record):
     planned_frac: float | None = None
     """Factor on the step time that the plan takes: planning.plan_at of the band."""
     binding: str = ""
-    """What limits it: ttft, tpot, kv_cache, stability, utilization_cap."""
+    """What limits it: ttft, tpot, token_itl, kv_cache, stability, utilization_cap."""
     simulated: bool = False
     """Rates come from simulation, not from the formulas."""
     kv_wait_frac: float | None = None

@@ -61,6 +61,8 @@ class TestedPool(Record):
     """Counted, over all runs."""
     ttft: Attained | None = None
     tpot: Attained | None = None
+    token_itl: Attained | None = None
+    """Gaps between tokens, where they are promised; late_frac is a share of gaps."""
     throughput_rps: float | None = None
     """Of a batch class: most that one replica finishes."""
     utilization: float | None = None
@@ -144,6 +146,7 @@ class ReplayedTrace(Record):
     """Where it breaks: how it differs from what was planned, and what would help."""
     ttft: Attained | None = None
     tpot: Attained | None = None
+    token_itl: Attained | None = None
     utilization: float
     """Share of time in which a step runs."""
     kv_mean_frac: float

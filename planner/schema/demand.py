@@ -116,8 +116,13 @@ class Slo(Frozen):
     """Share of requests that meet the TPOT target."""
     e2e_ms: Annotated[float | None, Later()] = None
     """End-to-end latency target."""
-    token_itl_ms: Annotated[float | None, Later()] = None
-    """Token-level inter-token latency target."""
+    token_itl_ms: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    """Target for the gap between any two tokens of a stream. A step that also computes a chunk of
+    somebody's prompt takes several times as long as one that only decodes, so this percentile jumps
+    from one to the other where enough gaps meet a chunk; tpot_ms, a mean over the answer, does not
+    jump. None: only the mean is promised."""
+    token_itl_percentile: Annotated[float, Field(ge=0.5, le=0.999)] = 0.95
+    """Share of all gaps, of all requests together, that meet the token ITL target."""
 
 
 class Growth(Frozen):

@@ -19,7 +19,7 @@ from typing import Any
 from planner.simulate import heap
 from planner.simulate.compiled import compiled
 from planner.simulate.state import NONE
-from planner.simulate.statistics import count
+from planner.simulate.statistics import count, count_series
 
 
 @compiled
@@ -94,8 +94,10 @@ def evict(world: Any, numbers: Any, j: int) -> int:
         tokens = request.base + gained
         heap.remove(world.requests, world.heaps[j], one.decoding, request.place)
         one.decoding -= 1
+        one.counted -= request.counted
         one.held -= tokens
         one.read -= tokens
+        request.last_token = one.now
         request.made = min(request.made + int(gained), request.answer - 1)
         request.base = request.prompt + request.made
     if request.moved > 0:
@@ -178,7 +180,9 @@ def _mixed_step(world: Any, numbers: Any, j: int, may_admit: bool) -> None:
     work = max(numbers.weights_s, numbers.token_s * (tokens + decoded))
     extra = numbers.kv_token_s * one.read + numbers.prefill_context_s * context
     one.pending -= tokens
-    _take(one, numbers, 1, fixed + work + extra + numbers.sequence_s * one.decoding, tokens)
+    seconds = fixed + work + extra + numbers.sequence_s * one.decoding
+    count(world.itl, seconds, one.counted)
+    _take(one, numbers, 1, seconds, tokens)
     _end_sequences(world, numbers, j)
     for i in range(finished):
         _first_token(world, numbers, j, world.ready[i])
@@ -199,6 +203,8 @@ def _decode_steps(world: Any, numbers: Any, j: int, until: float) -> None:
     gap = until - one.now
     if _series(first, growth, steps) > gap:
         steps = _steps_to(first, growth, gap)
+    if one.counted > 0:
+        count_series(world.itl, first, growth, steps, one.counted)
     _take(one, numbers, steps, _series(first, growth, steps), 0)
     _end_sequences(world, numbers, j)
 
@@ -247,6 +253,7 @@ def _end_sequences(world: Any, numbers: Any, j: int) -> None:
         request = world.requests[slot]
         heap.remove(world.requests, world.heaps[j], one.decoding, 0)
         one.decoding -= 1
+        one.counted -= request.counted
         tokens = request.base + (one.step - request.began) * numbers.decode_gain
         one.held -= tokens
         one.read -= tokens
@@ -265,6 +272,8 @@ def _first_token(world: Any, numbers: Any, j: int, slot: int) -> None:
         request.first_token = one.now
         if request.counted:
             count(world.ttft, one.now - request.arrived)
+    elif request.counted:
+        count(world.itl, one.now - request.last_token)
     request.made += 1
     if request.made == request.answer:
         one.held -= request.base
@@ -275,6 +284,7 @@ def _first_token(world: Any, numbers: Any, j: int, slot: int) -> None:
     request.ends = one.step + math.ceil((request.answer - request.made) / numbers.decode_gain)
     heap.push(world.requests, world.heaps[j], one.decoding, slot)
     one.decoding += 1
+    one.counted += request.counted
     one.read += request.base
 
 

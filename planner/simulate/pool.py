@@ -87,6 +87,8 @@ class Run:
 
     ttft: Whole
     tpot: Whole
+    itl: Whole
+    """Gaps between deliveries of a request: one a decode step, whatever tokens it yields."""
     arrived: Whole
     finished: Whole
     refused: Whole
@@ -116,6 +118,10 @@ class Run:
     def tpot_s(self, percentile: float) -> Estimate:
         """Time per output token at a percentile of requests of two tokens or more."""
         return _percentile(self.tpot, percentile)
+
+    def itl_s(self, percentile: float) -> Estimate:
+        """Gap between two deliveries at a percentile of all gaps of all requests."""
+        return _percentile(self.itl, percentile)
 
 
 def _percentile(counts: Whole, percentile: float) -> Estimate:
@@ -263,6 +269,7 @@ def replay(
     found = {
         "ttft": world.ttft,
         "tpot": world.tpot,
+        "itl": world.itl,
         "arrived": arrived,
         "finished": int(world.finished[0]),
         "refused": refused,

@@ -34,25 +34,33 @@ COUNT_LEAST, COUNT_EACH = 20_000, 500
 
 @dataclass(frozen=True)
 class Promise:
-    """Targets in the engine [s] and the share of requests that must meet each; inf is none."""
+    """Targets in the engine [s] and the share that must meet each; inf is none.
+
+    Shares of requests; of gaps between tokens, shares of all gaps.
+    """
 
     ttft_s: float
     ttft_percentile: float
     tpot_s: float
     tpot_percentile: float
+    gap_s: float = math.inf
+    gap_percentile: float = 0.95
 
     def excess(self, run: Run) -> float:
-        """Logarithm of the worse percentile over its target, over all batches of a run.
+        """Logarithm of the worst percentile over its target, over all batches of a run.
 
-        At most 0 where both hold. Answers of one token have no TPOT.
+        At most 0 where all hold. Answers of one token have neither TPOT nor gaps.
         """
         ttft = run.ttft_s(self.ttft_percentile).value / self.ttft_s
         tpot = run.tpot_s(self.tpot_percentile).value / self.tpot_s
         worst = max(ttft, 0.0 if math.isnan(tpot) else tpot)
+        if self.gap_s < math.inf:
+            gap = run.itl_s(self.gap_percentile).value / self.gap_s
+            worst = max(worst, 0.0 if math.isnan(gap) else gap)
         return math.log(min(max(worst, math.exp(-EXCESS_MAX)), math.exp(EXCESS_MAX)))
 
     def kept_by(self, run: Run) -> bool:
-        """Whether both hold over all batches of a run."""
+        """Whether all hold over all batches of a run."""
         return self.excess(run) <= 0
 
 

@@ -33,6 +33,7 @@ REPLICA = np.dtype(
         ("up_again", np.float64),  # out of service until then
         ("step", np.int64),
         ("decoding", np.int64),  # sequences
+        ("counted", np.int64),  # of them, those that statistics count
         ("running", np.int64),  # sequences that hold cache
         ("queued", np.int64),  # requests without cache
         ("read", np.float64),  # tokens that a decode step reads
@@ -63,6 +64,7 @@ REQUEST = np.dtype(
     [
         ("arrived", np.float64),
         ("first_token", np.float64),
+        ("last_token", np.float64),  # before its cache was taken, if it was
         ("prompt", np.int64),
         ("answer", np.int64),
         ("hit", np.int64),  # prompt tokens found in the prefix cache
@@ -141,6 +143,8 @@ class World(NamedTuple):
     """(bins,): requests counted by time to first token, see `statistics`"""
     tpot: Whole
     """(bins,): by time per output token"""
+    itl: Whole
+    """(bins,): gaps between deliveries of one request, by length"""
     finished: Whole
     """(1,)"""
 
@@ -155,6 +159,7 @@ def new_world(numbers: Numbers, *, replicas: int, slots: int, bins: int) -> Worl
         ready=np.zeros(numbers.sequences_max, np.int64),
         ttft=np.zeros(bins, np.int64),
         tpot=np.zeros(bins, np.int64),
+        itl=np.zeros(bins, np.int64),
         finished=np.zeros(1, np.int64),
     )
 

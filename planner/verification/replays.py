@@ -192,6 +192,7 @@ def _row(ask: Ask, job: _Job) -> ReplayedTrace:
         advice="; ".join(_advice(job, ask.rate)) if reason else "",
         ttft=figures[0],
         tpot=figures[1],
+        token_itl=figures[2],
         utilization=float(run.utilization.mean()),
         kv_mean_frac=float(run.kv_frac.mean()),
         kv_max_frac=float(run.kv_frac_max.max()),

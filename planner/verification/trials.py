@@ -43,6 +43,7 @@ class Trial:
     throughput_rps: float | None = None
     ttft: Attained | None = None
     tpot: Attained | None = None
+    token_itl: Attained | None = None
 
 
 def trial(subject: Subject, load: Load, *, seed: int) -> Trial:
@@ -100,14 +101,24 @@ def _latency(subject: Subject, demand: Online, load: Load, replicas: int, seed: 
     return Trial(load, broken(*found), replicas, run, None, *found)
 
 
-def attained(run: Run, slo: Slo, request_s: float) -> tuple[Attained, Attained | None]:
-    """Time to first token and per token at the promised percentiles, beside their targets."""
+def attained(
+    run: Run, slo: Slo, request_s: float
+) -> tuple[Attained, Attained | None, Attained | None]:
+    """Time to first token, per token, and gap between tokens at the promised percentiles.
+
+    Beside their targets; None of what is not promised, or of answers of one token.
+    """
     ttft, tpot = run.ttft_s(slo.ttft_percentile), run.tpot_s(slo.tpot_percentile)
     late = late_fracs(run.ttft, run.tpot, slo, request_s)
     first = _figure(ttft, request_s, slo.ttft_percentile, slo.ttft_ms, late[0])
     if math.isnan(tpot.value):
-        return first, None
-    return first, _figure(tpot, 0.0, slo.tpot_percentile, slo.tpot_ms, late[1])
+        return first, None, None
+    each = _figure(tpot, 0.0, slo.tpot_percentile, slo.tpot_ms, late[1])
+    if slo.token_itl_ms is None:
+        return first, each, None
+    gap, share = run.itl_s(slo.token_itl_percentile), slo.token_itl_percentile
+    over = share_above(run.itl.sum(axis=0), slo.token_itl_ms * MILLI)
+    return first, each, _figure(gap, 0.0, share, slo.token_itl_ms, over)
 
 
 def late_fracs(ttft: Whole, tpot: Whole, slo: Slo, request_s: float) -> tuple[float, float]:
@@ -137,12 +148,12 @@ def _figure(
     )
 
 
-def broken(ttft: Attained, tpot: Attained | None) -> str:
+def broken(ttft: Attained, tpot: Attained | None, token_itl: Attained | None = None) -> str:
     """What comes later than promised, and by how much; empty where nothing does."""
     late = [
         f"{name} p{found.percentile * 100:g} {_ms(found.value_ms)} ms "
         f"({_ms(found.low_ms)} to {_ms(found.high_ms)}), promised {_ms(found.target_ms)}"
-        for name, found in (("TTFT", ttft), ("TPOT", tpot))
+        for name, found in (("TTFT", ttft), ("TPOT", tpot), ("token ITL", token_itl))
         if found is not None and found.value_ms > found.target_ms
     ]
     return "; ".join(late)

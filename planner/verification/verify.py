@@ -217,6 +217,7 @@ def _measured(row: TestedPool, done: Trial, run: Run) -> TestedPool:
             "requests": int(run.ttft.sum()),
             "ttft": done.ttft,
             "tpot": done.tpot,
+            "token_itl": done.token_itl,
             "throughput_rps": done.throughput_rps,
             "kv_mean_frac": float(run.kv_frac.mean()),
             "kv_max_frac": float(run.kv_frac_max.max()),

@@ -67,8 +67,8 @@ class Engine:
     pace: float
     request_s: float
     """Path outside the engine, in its clock."""
-    seen_tokens: float
-    """Tokens that the server sends at once."""
+    hold_steps: float
+    """Decode steps that the server lets a request wait before its prefill."""
     stable_rps: float
 
     def formula_ms(self, rate_rps: float) -> tuple[float, ...]:
@@ -101,8 +101,8 @@ class Engine:
         )
 
     def _seen(self, ttft_s: Sequence[float], tpot_s: Sequence[float]) -> tuple[float, ...]:
-        """As a client sees them: the path outside, and several tokens at once."""
-        late = self.request_s + (self.seen_tokens - 1.0) * tpot_s[0]
+        """As a client sees them: the path outside, and steps that a request is held back."""
+        late = self.request_s + self.hold_steps * tpot_s[0]
         seconds = [*(x + late for x in ttft_s), *tpot_s]
         return tuple(x * self.pace / MILLI for x in seconds)
 
@@ -145,11 +145,10 @@ def engines(rows: Sequence[Measured]) -> list[Engine]:
         one = Replica(*(np.atleast_1d(values)[i : i + 1] for values in vars(replica).values()))
         asked = requests_of(cases.prompt[i : i + 1], cases.output[i : i + 1])
         known = from_samples(cases.prompt[i : i + 1], cases.output[i : i + 1])
-        stream = cases.streams[i]
         found.append(
             Engine(
                 one, asked, float(pace[i]), float(shaped.coefficients.request_s[i]),
-                calibration[stream] if stream else 1.0,
+                float(cases.hold_steps[i]),
                 float(stability_limit(one, known)[0]) / float(pace[i]),
             )
         )  # fmt: skip
@@ -190,45 +189,47 @@ def table(rows: Sequence[Measured], behind: Sequence[Engine]) -> Iterator[str]:
         yield f"{'':10s} spread: {words}"
 
 
-def plain(value: float, place: int) -> str:
-    """Milliseconds of 1, 2 and 5 of each decade; others would touch."""
-    leading = value / 10 ** np.floor(np.log10(value))
-    return f"{value:,.4g}" if round(leading) in (1, 2, 5) else ""
-
-
 def picture(rows: Sequence[Measured], behind: Sequence[Engine], name: str, path: Path) -> None:
-    """Latency against rate of one replica: formula, simulation and measurement."""
+    """Latency over throughput of one replica: simulation and formula as curves, measured points.
+
+    The band and the bars reach from the median to the 90th percentile.
+    """
     from matplotlib.figure import Figure  # noqa: PLC0415 -- an extra
     from matplotlib.ticker import FuncFormatter  # noqa: PLC0415
 
     mine = [(r, e) for r, e in zip(rows, behind, strict=True) if r.name == name]
     engine = mine[0][1]
-    rates = engine.stable_rps * np.linspace(0.03, 0.97, 24)
-    curves = {
-        "simulation": ("-", np.array([engine.simulated_ms(x) for x in rates])),
-        "formula": ("--", np.array([engine.formula_ms(x) for x in rates])),
-    }
+    tokens = float(engine.requests.answers.mean())
+    rates = engine.stable_rps * np.linspace(0.03, STEADY_FRAC, 24)
+    simulated = np.array([engine.simulated_ms(x) for x in rates])
+    formula = np.array([engine.formula_ms(x) for x in rates])
     steady = [r for r, e in mine if r.rate_rps <= STEADY_FRAC * e.stable_rps]
-    figure = Figure(figsize=(9.6, 4.2), layout="constrained")
-    for place, (title, columns) in enumerate(
-        (("first token [ms]", (0, 1, 2)), ("time per output token [ms]", (3, 4))), 1
-    ):
+    figure = Figure(figsize=(9.6, 4.4), layout="constrained")
+    panels = (("Time to first token [ms]", (0, 1)), ("Time per output token [ms]", (3, 4)))
+    for place, (title, (middle, high)) in enumerate(panels, 1):
         axes = figure.add_subplot(1, 2, place)
-        for column, colour in zip(columns, ("#1F3A5F", "#2A7F8E", "#B5651D"), strict=False):
-            share = FIGURES[column].split()[1]
-            for label, (line, values) in curves.items():
-                axes.plot(rates, values[:, column], line, color=colour, linewidth=1.4,
-                          label=f"{share}, {label}")  # fmt: skip
-            axes.plot([r.rate_rps for r in steady], [r.figures[column] for r in steady], "o",
-                      color=colour, label=f"{share}, measured")  # fmt: skip
-        axes.set_yscale("log")
-        axes.set_xlabel("requests/s of one replica")
-        axes.set_title(title)
-        axes.grid(visible=True, which="both", linewidth=0.3)
-        axes.legend(fontsize=7, loc="upper center")
-        for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-            axis(FuncFormatter(plain))
-        axes.tick_params(axis="y", which="both", labelsize=7)
+        across = rates * tokens
+        axes.fill_between(across, simulated[:, middle], simulated[:, high], color="#2A7F8E",
+                          alpha=0.25, linewidth=0)  # fmt: skip
+        axes.plot(across, simulated[:, middle], color="#1F3A5F", label="simulation: p50, to p90")
+        axes.plot(across, formula[:, middle], "--", color="#1F3A5F", linewidth=1.0,
+                  label="formula: p50 and p90")  # fmt: skip
+        axes.plot(across, formula[:, high], "--", color="#2A7F8E", linewidth=1.0)
+        known = np.array([[r.figures[middle], r.figures[high]] for r in steady])
+        axes.errorbar(
+            [r.rate_rps * tokens for r in steady], known[:, 0],
+            yerr=[np.zeros(len(steady)), known[:, 1] - known[:, 0]], fmt="o", color="#B5651D",
+            capsize=4, label="measured: p50, to p90",
+        )  # fmt: skip
+        axes.axvline(engine.stable_rps * tokens, color="grey", linestyle=":", linewidth=1.0,
+                     label="stability limit")  # fmt: skip
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("output tokens/s of one replica")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+        axes.set_title(title, fontsize=10)
+        axes.grid(visible=True, linewidth=0.3)
+        axes.legend(fontsize=8, loc="upper left")
     figure.suptitle(f"{name}, 512/256 tokens, Poisson arrivals", fontsize=10)
     figure.savefig(path, dpi=150)
 

@@ -3,7 +3,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.perf.arrivals import Arrivals, arrivals_after, batch_mean, delay_probability
+from planner.perf.arrivals import (
+    Arrivals,
+    arrivals_after,
+    delay_probability,
+    met_by_arrivals,
+    step_batch,
+)
 from planner.perf.bracket import largest_passing
 from planner.perf.curve import latency_curve
 from planner.perf.decode_tail import gamma_tail
@@ -17,6 +23,7 @@ from planner.perf.operating_point import (
 )
 from planner.perf.prefill_queue import Work, prefill_work, step_times, wait_time
 from planner.perf.queueing import (
+    BURST_MARGIN,
     TTFT_MARGIN,
     Binding,
     lambda_star,
@@ -200,9 +207,30 @@ def test_renewal_count_between_cluster_and_limit():
     assert arrivals_after(many, Arrivals(4.0))[0] == pytest.approx(201.5)
     assert arrivals_after(many, Arrivals(4.0, replicas=3))[0] == pytest.approx(200.5)
     assert arrivals_after(many, Arrivals(1.0))[0] == 200.0
-    # Exponential-shaped check of the table: scv 2 at x = 1 is P(gamma(1/2) > 1/2) =
-    # erfc(sqrt(1/2)) = 0.317311, so a cluster of 3.151487.
-    assert batch_mean(np.array([1.0]), 2.0)[0] == pytest.approx(1 / 0.317310508, rel=1e-4)
+    # scv 2 at x = 1: P(gamma(n / 2) < 1/2) of n = 1, 2, ... is 0.682689 (erf of sqrt(1/2)),
+    # 0.393469 (1 - e^-1/2), 0.198748, 0.090204, 0.037434, 0.014388, 0.005171, ...: 1.4247 in all.
+    assert arrivals_after(np.ones(1), Arrivals(2.0))[0] == pytest.approx(1.4247, rel=1e-3)
+
+
+def test_prompts_that_share_a_step():
+    # scv 2, a step in which one prompt is expected: P(gap > t) integrated over it is
+    # erfc(sqrt(1/2)) + P(gamma(3/2) < 1/2) = 0.317311 + 0.198748 = 0.516059, so 1.937763 come
+    # where any do, 1.937763 / 1.581977 = 1.2249 of those of a Poisson stream (1 / (1 - e^-1)).
+    assert step_batch(np.ones(1), Arrivals(2.0))[0] == pytest.approx(1.2249, rel=1e-3)
+
+
+def test_servers_that_a_bursty_arrival_finds_busy():
+    # Two servers at 0.25, gaps of scv 4, load 0.5: psi_1 = (1 + 4/0.5)^(-1/4) = 0.577350 and
+    # psi_2 = 17^(-1/4) = 0.492479, so B_1 = 1.366025, B_2 = 1.366025 x 0.970363 = 1.325540. The
+    # number met has variance 2 B_2 + B_1 - B_1^2 = 2.151080; as negative binomial of size
+    # B_1^2 / (2.151080 - 1.366025) = 2.376936 it is 0 with chance 0.635041^2.376936 = 0.339838 and
+    # 1 with 2.376936 x 0.364959 times that, 0.294805: two or more with 0.365357, which is less
+    # than one server alone is found busy. Poisson arrivals: 0.25^(sqrt 6 - 1) = 0.134066.
+    met = met_by_arrivals(np.array([0.25]), Arrivals(4.0, 2.0))
+    assert met.all_busy[0] == pytest.approx(0.365357, rel=1e-5)
+    assert met.busy_frac[0] == pytest.approx(delay_probability(np.array([0.25]), 4.0)[0], rel=0.3)
+    calm = met_by_arrivals(np.array([0.25]), Arrivals(1.0, 2.0))
+    assert calm.all_busy[0] == pytest.approx(0.134066, rel=1e-5)
 
 
 # ---- zero load
@@ -259,12 +287,14 @@ def test_result_holds_and_three_percent_more_does_not():
         late, slow, steady = misses(
             replica, CHAT, found.rate_rps + 1e-9, ttft_s=ttft_s, tpot_s=tpot_s, arrival_cv=cv
         )
-        assert np.all((late <= 0.05 + 1e-6)[at] & (slow <= 0.05 + 1e-6)[at] & steady[at])
+        allowed = 0.05 / (1.0 + BURST_MARGIN * (1.0 - 1.0 / cv**2))
+        most = allowed + 1e-6
+        assert np.all((late <= most)[at] & (slow <= most)[at] & steady[at])
         late, slow, steady = misses(
             replica, CHAT, 1.03 * found.rate_rps, ttft_s=ttft_s, tpot_s=tpot_s, arrival_cv=cv
         )
         capped = found.binding == Binding.UTILIZATION_CAP
-        assert np.all((late > 0.05) | (slow > 0.05) | ~steady | capped | ~at)
+        assert np.all((late > allowed) | (slow > allowed) | ~steady | capped | ~at)
         assert at.any()
 
 

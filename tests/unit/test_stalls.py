@@ -8,17 +8,17 @@ from planner.perf.decode_tail import gamma_tail
 from planner.perf.lengths import from_samples
 from planner.perf.operating_point import operate
 from planner.perf.replica import Replica
-from planner.perf.stalls import Stall, avoided_frac, routed, stalled
+from planner.perf.stalls import Stall, _scatter, avoided_frac, one_exceeds, routed, stalled
 
 POISSON = Arrivals(1.0)
 NONE, ONE = np.zeros(1), np.ones(1)
-ALONE = routed(np.array([0.5]), NONE, 1.0)
+ALONE = routed(np.array([0.5]), np.zeros((1, 1)), POISSON)
 
 
 def stalls(arrivals=POISSON, *, decode_s=10.0, rate=0.5, route=ALONE, **options):
     rest = {"drag_s": np.zeros((1, 1)), "filled_s": NONE, "ttft_mean_s": NONE}
     return stalled(
-        Stall(ONE, 2.0 * ONE),
+        Stall(np.ones((1, 1)), ONE, 2.0 * ONE),
         arrivals,
         decode_s=np.array([[decode_s]]),
         rate_rps=np.array([rate]),
@@ -30,8 +30,9 @@ def stalls(arrivals=POISSON, *, decode_s=10.0, rate=0.5, route=ALONE, **options)
 
 def moments(found):
     """Mean and variance of the sum, none included."""
-    mean = found.any_frac * found.mean_s
-    square = found.any_frac * (found.variance_s2 + found.mean_s**2)
+    one, more = found.any_frac * found.one_frac, found.any_frac * (1.0 - found.one_frac)
+    mean = one * found.one_scale + more * found.mean_s
+    square = one * 2.0 * found.one_scale**2 + more * (found.variance_s2 + found.mean_s**2)
     return float(mean[0, 0]), float((square - mean**2)[0, 0])
 
 
@@ -61,7 +62,7 @@ def test_many_replicas_spare_those_that_prefill():
     # At rho = 0.5 nobody joins a busy one: none gathers behind, periods are single prompts, and
     # idle replicas get 0.5 / (1 - 0.5) = 1/s: the mean stall stays 10 s, its variance falls to
     # lambda_idle c E[X^2] = 1 x 10 x 2 = 20.
-    many = routed(np.array([0.5]), NONE, 1e6)
+    many = routed(np.array([0.5]), np.zeros((1, 1)), Arrivals(1.0, 1e6))
     assert moments(stalls(route=many, ttft_mean_s=4 * ONE)) == pytest.approx((10.0, 20.0))
     # Of them, one that holds the tagged request only gets no other while many are free.
     avoided = avoided_frac(np.array([1e-6]), utilization=np.array([0.5]), replicas=1e6)
@@ -92,10 +93,24 @@ def test_tail_against_a_simulated_queue():
                 busy += rng.exponential() - next_
             stall += busy
         ended[i] = stall
-    found = stalls()
-    for limit in (5.0, 15.0, 30.0):
-        tail = found.any_frac * gamma_tail(np.array([[limit]]), found.mean_s, found.variance_s2)
+    found, exponential = stalls(), -np.log1p(-(np.arange(400) + 0.5) / 400)
+    prompt = Stall(exponential[None, :], ONE, 2.0 * ONE)
+    for limit in (2.0, 5.0, 15.0, 30.0):
+        asked = np.array([[limit]])
+        one = one_exceeds(prompt, np.full(400, 1 / 400), asked / found.one_scale)
+        more = gamma_tail(asked, found.mean_s, found.variance_s2)
+        tail = found.any_frac * (found.one_frac * one + (1.0 - found.one_frac) * more)
         assert tail[0, 0] == pytest.approx(np.mean(ended > limit), abs=0.025)
+
+
+def test_number_of_arrivals_is_matched_by_mean_and_chance_of_none():
+    # Poisson of mean 2: none with e^-2 = 0.135335, one of those that have any with
+    # 2 e^-2 / (1 - e^-2) = 0.313035, variance 2. Geometric of mean 1: none with 1/2, one with 1/4,
+    # so 1/2 of those that have any; variance 1 / q = 2, below that of a stream of scv 9.
+    one, variance = _scatter(2.0 * ONE, ONE - np.exp(-2.0), POISSON)
+    assert (one[0], variance[0]) == pytest.approx((0.313035, 2.0), rel=1e-4)
+    one, variance = _scatter(ONE, 0.5 * ONE, Arrivals(9.0))
+    assert (one[0], variance[0]) == pytest.approx((0.5, 2.0), rel=1e-3)
 
 
 def test_weights_that_stream_anyway_hide_the_first_tokens():

@@ -391,3 +391,20 @@ def test_a_pool_that_starts_with_its_block_leaves_its_traffic_to_the_others():
     plan.pools[0].served_frac = [[0.0, 1.0]]
     (alone,) = [case for case in tried_hours(plan, scenario) if case.kind == "replicas_start"]
     assert (alone.load.candidate, alone.replicas_out) == ("c", 4)
+
+
+def test_gaps_between_tokens_are_a_promise_of_their_own():
+    # Answers of two tokens, one at a time: one gap each, of the step of one token, 1 ms. A promise
+    # of 1.5 ms for gaps is kept and one of half a millisecond is not, whatever TPOT allows.
+    slow = Subject(SERVER, requests_of(np.full(1, 1000.0), np.full(1, 2.0)), online(4000), 0.0, 1.0)
+    plain = trial(slow, load(1, 0.01), seed=1)
+    assert plain.tpot is not None
+    assert plain.token_itl is None
+    assert plain.tpot.value_ms == pytest.approx(1.0, rel=0.002)
+    for gap_ms, said in ((1.5, ""), (0.5, "token ITL p95")):
+        slo = Slo(ttft_ms=4000, tpot_ms=10_000, token_itl_ms=gap_ms)
+        asked = replace(slow, demand=slow.demand.model_copy(update={"slo": slo}))
+        found = trial(asked, load(1, 0.01), seed=1)
+        assert said in found.reason
+        assert bool(found.reason) == bool(said)
+        assert found.token_itl.target_ms == pytest.approx(gap_ms)
