@@ -237,3 +237,6 @@ def _about_machines(decided: Decided) -> Iterator[str]:
     if missing and x.lots_bought.any():
         verb = "is" if missing == "Staff" else "are"
         yield f"{missing[0].upper()}{missing[1:]} {verb} not in the cost: finance.running."
+    rented = x.lots_signed.any() or (x.lots_on_demand > SOME).any()
+    if rented and not decided.case.scenario.finance.egress.usd_per_gb:
+        yield "Traffic out of clouds is taken as free: finance.egress."

@@ -188,6 +188,25 @@ class LeaseView:
     read: Classification
     schedule: LeaseSchedule | None
 
+    def rows(self, months: int) -> list[tuple[str, float | None, Array]]:
+        """Label, value at signing (None of flows) and values by month; none without a schedule."""
+        found, first = self.schedule, self.contract.month
+        if found is None:
+            return []
+
+        def placed(row: Array) -> Array:
+            whole = np.zeros(months)
+            whole[first : first + len(row)] = row
+            return whole
+
+        return [
+            ("Lease liability, at year end", found.initial_liability, placed(found.liability)),
+            ("Right of use, at year end", found.initial_asset, placed(found.asset)),
+            ("Payments", None, placed(found.payment)),
+            ("Interest", None, placed(found.interest)),
+            ("Cost in profit and loss", None, placed(found.expense)),
+        ]
+
 
 def lease_facts(plan: Plan) -> Mapping[str, Any]:
     """What the scenario states of leases; empty in plans of before it could."""

@@ -16,7 +16,6 @@ from planner.report.html_model import Block, Cell, Chart, Column, Plots, Row, Se
 from planner.report.html_money import Money, group_words
 from planner.report.ledger_view import AFTER, TAX, Array, View
 from planner.report.profit import costs_of, of_part
-from planner.report.sheet_commitments import schedule_rows
 from planner.result import Plan
 
 _QUARTERS = (1, 2, 3, 4)
@@ -138,13 +137,12 @@ def _schedules(held: Sequence[LeaseView], seen: View, money: Money) -> list[Bloc
     shown = [year for year in seen.years if late or year != AFTER]
     for one in held:
         rows.append(Row([_name(one.contract, seen)], look="group"))
-        for words, start, values in schedule_rows(one, seen):
+        for words, start, values in one.rows(seen.months):
             whole = np.where(np.abs(values) < ROUNDING_USD, 0.0, values)
             years = seen.by_year(whole) if start is None else seen.at_year_end(whole)
             first = None if start is None else money.of(start)
-            label = words if start is None else f"{words}, at year end"
             amounts = (years / money.scale.usd)[: len(shown)].tolist()
-            rows.append(Row([label, first, *amounts]))
+            rows.append(Row([words, first, *amounts]))
     if not rows:
         return []
     columns = [Column("Lease"), money.column("At signing"), *money.columns(shown)]

@@ -145,7 +145,7 @@ def test_stale_prices_are_named():
 def test_notes_say_what_a_reader_should_know():
     found = "\n".join(notes(mixed()[0], books(mixed()[0]), TODAY))
     for words in ("planner verify simulates", "provider's latency", "Staff and software licences",
-                  "extrapolated", "load blocks overstate"):  # fmt: skip
+                  "extrapolated", "load blocks overstate", "Traffic out of clouds"):  # fmt: skip
         assert words in found
 
 

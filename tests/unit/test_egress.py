@@ -47,6 +47,8 @@ def test_a_rented_plan_pays_it_and_the_books_agree():
     seen = view(plan)
     assert seen.category_usd("egress").sum() == pytest.approx(63_072 * 0.09)
     free = decide(scenario(supply=RENTED))[1]
+    note = "Traffic out of clouds is taken as free: finance.egress."
+    assert (note in free.notes, note in plan.notes) == (True, False)
     assert plan.npv_usd - free.npv_usd == pytest.approx(
         (seen.category_usd("egress") * seen.weight).sum(), rel=1e-6
     )

@@ -146,3 +146,16 @@ def test_exports_and_workbook_of_a_plan_with_leases(standard):
 def test_a_lease_without_a_stated_rate_takes_the_discount_rate():
     rate, *_ = lease_lines.common_lines(None)
     assert rate.formula == "(1 + discount_rate) ** (1 / 12) - 1"
+
+
+def test_the_page_has_the_schedule_by_year():
+    plan = planned("ifrs_16")
+    seen = view(plan)
+    (one,) = leases(plan, seen, contracts(seen))
+    rows = {words: values for words, _, values in one.rows(seen.months)}
+    assert rows["Cost in profit and loss"].sum() == pytest.approx(
+        rows["Payments"].sum() + one.contract.upfront_usd
+    )
+    text = html_text(plan)
+    for words in ("Right-of-use schedule by fiscal year", *rows):
+        assert words in text
