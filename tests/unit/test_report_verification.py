@@ -100,7 +100,7 @@ def test_sheet_has_every_load_with_those_simulated_first(book):
     first, second, third = rows[top + 1 : top + 4]
     assert first[:6] == ["assistant on h100", "hq", "2027-Q1", "day", "none", "broken"]
     assert first[6:13] == [4, 1.5, 0.7, 2100, 2050, 2150, 2000]
-    assert first[17:19] == [0.062, 0.01]
+    assert first[17:21] == [None, None, 0.062, 0.01]
     assert second[-1] == "TTFT p95 2,100 ms; as hq, 2027-Q1, day"
     # Nothing serves there: no rate and no use of the limit.
     assert third[4:9] == ["2, one too many", "exposed", 0, None, None]
