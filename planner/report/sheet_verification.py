@@ -17,6 +17,7 @@ from planner.report.words import (
     taken_over_text,
 )
 from planner.result import Attained, Plan, ReplayedTrace, TestedPool, Verification
+from planner.result.verification import HANDED_ON
 
 COLUMNS: tuple[tuple[str, float, str], ...] = (
     ("Class on accelerator", 24, TEXT),
@@ -129,16 +130,17 @@ def _loads(page: Page, pools: Sequence[TestedPool], row: int) -> None:
 
 def _load(pool: TestedPool) -> list[object]:
     out, serves = NODES_OUT[pool.condition], pool.replicas > 0
-    more = f", {taken_over_text(pool)}" if pool.takes_over else ""
+    handed_on = not pool.decided_by or pool.decided_by.startswith(HANDED_ON)
+    decided = pool.decided_by if handed_on else f"as {pool.decided_by}"
+    said = [text for text in (taken_over_text(pool), pool.reason, decided) if text]
     return [
         pool_name(pool.candidate), pool.site, pool.period, pool.block,
-        f"{pool.nodes_out}, {out}{more}" if pool.nodes_out else "none", pool.verdict, pool.replicas,
+        f"{pool.nodes_out}, {out}" if pool.nodes_out else "none", pool.verdict, pool.replicas,
         pool.rps_per_replica if serves else None, pool.utilization if serves else None,
         *_attained(pool.ttft), *_attained(pool.tpot), *_gap(pool.token_itl),
         *_late(pool.ttft, pool.tpot), pool.kv_mean_frac, pool.kv_max_frac, pool.preempted_frac,
         pool.refused_frac, pool.requests or None,
-        "; ".join(x for x in (pool.reason, f"as {pool.decided_by}" if pool.decided_by else "") if x)
-        or "simulated",
+        "; ".join(said) or "simulated",
     ]  # fmt: skip
 
 

@@ -11,6 +11,9 @@ from planner.result.record import Record
 Verdict = Literal["kept", "broken", "exposed", "unverified"]
 Condition = Literal["normal", "spares_out", "one_more_out"]
 
+HANDED_ON = "its traffic goes to "
+"""Begins `decided_by` of a pool lost whole."""
+
 IncidentKind = Literal["node_fails", "replicas_start", "interruptions"]
 
 

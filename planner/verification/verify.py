@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from planner.candidates.subject import Subject
 from planner.files.catalog import load_catalog
 from planner.result import Incident, Plan, TestedPool, Verification
-from planner.result.verification import Verdict
+from planner.result.verification import HANDED_ON, Verdict
 from planner.schema.catalog import Catalog
 from planner.simulate.pool import Run
 from planner.verification.incidents import Case, cases
@@ -74,7 +74,7 @@ def verify(
         traces=traces,
         seconds=time.perf_counter() - started,
         requests=sum(row.requests for row in found),
-        notes=_notes(plan),
+        notes=[*_notes(plan), *_late_starts(incidents)],
     )
 
 
@@ -174,7 +174,7 @@ def _stood_in(load: Load, others: Sequence[TestedPool]) -> TestedPool:
     worst = next((row for row in others if row.verdict != "kept"), others[0])
     names = " and ".join(f"{row.candidate} at {row.site}" for row in others)
     return _plain(load, worst.verdict, worst.reason).model_copy(
-        update={"decided_by": f"its traffic goes to {names}"}
+        update={"decided_by": f"{HANDED_ON}{names}"}
     )
 
 
@@ -225,6 +225,16 @@ def _measured(row: TestedPool, done: Trial, run: Run) -> TestedPool:
             "refused_frac": float(run.refused.sum()) / arrived,
         }
     )
+
+
+def _late_starts(incidents: Sequence[Incident]) -> list[str]:
+    """What would mend hours in which machines start with their block."""
+    late = [x for x in incidents if x.kind == "replicas_start" and not x.within_promise]
+    return [
+        f"{name}: machines rented when {block} begins serve {back_s / 60:,.0f} min later; rented "
+        "that much before, the hour keeps its promise."
+        for name, block, back_s in dict.fromkeys((x.demand_class, x.block, x.back_s) for x in late)
+    ]
 
 
 def _notes(plan: Plan) -> list[str]:

@@ -180,3 +180,19 @@ def test_what_could_not_be_tried_is_no_pass():
 def test_a_round_that_lowers_many_alike_names_one():
     step = RepairRound(lowered={"a": 0.9, "b": 0.9, "c": 0.5}, npv_usd=1.0, broken=0)
     assert lowered_text(step) == "a and 1 more to 90.0%; c to 50.0%"
+
+
+def test_a_lost_pool_and_its_stand_in_say_who_serves():
+    other = "assistant/m/h200/fp8+kv-fp8/vllm/tp8/chunked"
+    rows = [
+        load("day", "kept", condition="one_more_out", nodes_out=1, replicas=0.0,
+             decided_by=f"its traffic goes to {other} at hq"),
+        load("day", "kept", condition="one_more_out", nodes_out=1, takes_over=f"{other} at hq"),
+    ]  # fmt: skip
+    plan = small_plan().model_copy(update={"verification": verification(pools=rows)})
+    found = openpyxl.load_workbook(BytesIO(workbook_bytes(plan)), data_only=True)["Verification"]
+    said = [row[24] for row in rows_of(found) if row[0] == "assistant on h100"]
+    assert said[-2:] == [
+        f"its traffic goes to {other} at hq",
+        "in place of assistant on h200 at hq",
+    ]

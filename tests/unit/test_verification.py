@@ -21,7 +21,7 @@ from planner.verification.incidents import WARM_S, Case, cases, simulated
 from planner.verification.loads import Load, Node, hardest, loads
 from planner.verification.subjects import Grounds, unserved
 from planner.verification.trials import trial
-from planner.verification.verify import _asked, _verdicts, tried
+from planner.verification.verify import _asked, _late_starts, _verdicts, tried
 
 # 1 s for each whole prompt of 1000 tokens, one at a time: M/D/1.
 SERVER = Numbers(0.0, 0.0, 0.0, 1e-3, 0.0, 0.0, 0.0, 10**6, 1, 10**6)
@@ -386,6 +386,9 @@ def test_a_pool_that_starts_with_its_block_leaves_its_traffic_to_the_others():
     # leave 0.44/s to drain: all that come within the hour are late.
     assert found.late_frac > 0.95
     assert found.recovered_s is None
+    (note,) = _late_starts([found])
+    assert note.startswith("chat: machines rented when peak begins serve 15 min later")
+    assert _late_starts([found.model_copy(update={"late_frac": 0.01})]) == []
     # Without owned replicas nobody answers until the machines run.
     del plan.pools[1]
     plan.pools[0].served_frac = [[0.0, 1.0]]
