@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,6 +47,9 @@ AMOUNT = Limit("Amount", "a number, 0 or more", 0)
 TIMING = Limit("Timing", "0 (month end) to 1 (month start)", 0, 1)
 LIFE = Limit("Book life", "1 to 10 whole years", 1, 10, whole=True)
 LIFE_PROMPT = "Moves P&L and Assets only: cash and net present cost stay."
+FACTOR = Limit("Factor", "0 or more: 1.2 is a fifth more than planned", 0)
+SWING = Limit("Change", "-1 to 10: -0.2 is a fifth less", -1, 10)
+POSITIVE_SHARE = Limit("Share", "0.01 to 1: 0.6 is 60 %", 0.01, 1)
 RATES = {"discount_rate"}
 """Inputs of unit 1/year that are no change of a price."""
 
@@ -72,6 +75,15 @@ def limit_inputs(page: Page, view: View, cells: Mapping[str, str], free: frozens
     for limit, rule in rules.items():
         if limit is LIFE:
             rule.promptTitle, rule.prompt, rule.showInputMessage = LIFE.title, LIFE_PROMPT, True
+        page.sheet.add_data_validation(rule)
+
+
+def limit_cells(page: Page, cells: Iterable[str], limit: Limit) -> None:
+    """Give cells of any sheet a rule."""
+    rule = limit.rule()
+    for cell in cells:
+        rule.add(cell.replace("$", ""))
+    if rule.sqref:
         page.sheet.add_data_validation(rule)
 
 

@@ -37,6 +37,7 @@ from planner.report.contracts import (
     term_input,
     upfront_input,
 )
+from planner.report.input_limits import SHARE, limit_cells
 from planner.report.ledger_view import AFTER, OBLIGATION, View
 from planner.report.page import Book
 from planner.report.sheet_annual import HEAD
@@ -288,6 +289,7 @@ def _termination(sheet: CommitmentsPart, commitments: int, values: Sequence[floa
     page.put(writer.row, FIRST, "no contract here may be ended early; change it where one may",
              "note")  # fmt: skip
     share = f"${get_column_letter(TOTAL)}${writer.row}"
+    limit_cells(page, [share], SHARE)
     writer.row += 1
     writer.write(
         "Cost of ending all contracts", "USD", f"={share}*{{c}}{commitments}", values,

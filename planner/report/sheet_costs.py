@@ -20,9 +20,9 @@ LABEL, CATEGORY, FIRM, UNIT, TOTAL, OPEN, FIRST = range(1, 8)
 """Columns of every monthly sheet."""
 MONTH_ROW, YEAR_ROW, PERIOD_ROW, TOP = 4, 5, 6, 7
 """Rows of the time line on every monthly sheet, and the first row below it."""
-WIDTHS = (34, 12, 7, 11, 13, 1.5)
+WIDTHS = (33, 12, 7, 9, 13, 1.5)
 _LEAST_USD = 0.005
-_MONTH_LEAST, _WIDTH_A_LETTER = 9.0, 0.95
+_MONTH_LEAST, _WIDTH_A_LETTER = 9.0, 0.85
 """Width of a month's column at least, and of each letter of its largest amount."""
 FIRM_WORD, USED_WORD = "firm", "as used"
 _CALENDAR_GROUP = "Calendar"

@@ -14,6 +14,7 @@ from openpyxl.worksheet.pagebreak import Break
 
 from planner.report.charts import Band, bars, place
 from planner.report.demand_room import Segment, segments
+from planner.report.input_limits import FACTOR, limit_cells
 from planner.report.page import Book, Page
 from planner.report.style import CENTS, COUNT, PERCENT, TEAL
 from planner.result import ClassTraffic, Plan
@@ -93,6 +94,7 @@ class _Writer:
             page.put(row, LABEL, label)
             page.put(row, UNIT, "factor", "unit")
             page.row(row, FIRST, [1.0] * len(self.plan.periods), "input", "0.00")
+            limit_cells(page, [self.span(row)], FACTOR)
         self.row = counted
         self.formulas(
             "Factors changed", "count", f"=IF({{c}}{growth}=1,0,1)+IF({{c}}{peak}=1,0,1)",

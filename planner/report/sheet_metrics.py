@@ -15,6 +15,7 @@ from openpyxl.utils import get_column_letter
 
 from planner.finance.metrics import irr_per_year, mirr, monthly_rate, payback
 from planner.report.checks import Parts
+from planner.report.input_limits import FACTOR, POSITIVE_SHARE, limit_cells
 from planner.report.ledger_view import CAPEX, Array, View, is_firm
 from planner.report.option_figures import OptionFigures
 from planner.report.page import Book, Page
@@ -131,10 +132,10 @@ def write_metrics(book: Book, parts: Parts) -> None:
     writer = _Writer(page, parts.annual, 4)
     _of_the_plan(writer, view, cash)
     writer.row += 1
-    _machines(writer, parts)
+    factor = _machines(writer, parts)
     if plan.class_costs:
         writer.row += 1
-        _classes(writer, plan)
+        _classes(writer, plan, factor)
     if parts.scenarios is not None and parts.scenarios.saved:
         writer.row += 1
         sheet = book.workbook[parts.scenarios.title]
@@ -166,9 +167,13 @@ def _of_the_plan(writer: _Writer, view: View, cash: CashSheet) -> None:
     writer.money("Peak cash exposure", f"MAX(0,{span})", peak, "most that is ever out")
 
 
-def _machines(writer: _Writer, parts: Parts) -> None:
-    """The plan's hours; their cost only while the money is the plan's."""
-    view, cash, used = parts.view, parts.cash, use_of(parts.plan)
+def _machines(writer: _Writer, parts: Parts) -> str:
+    """The plan's hours; their cost only while the money is the plan's.
+
+    Returns the address of what unit costs are multiplied by at the utilization that the reader
+    sets; blank without machines.
+    """
+    cash, used = parts.cash, use_of(parts.plan)
     writer.head("Machines over the horizon", ("Value",))
     held = writer.value(
         "GPU-hours in service", "GPU-h", used.in_service_h, COUNT, look="solved",
@@ -179,39 +184,66 @@ def _machines(writer: _Writer, parts: Parts) -> None:
         note="of replicas that the demand of each block keeps active",
     )  # fmt: skip
     if not used.in_service_h or not used.at_work_h:
-        return
-    writer.formula("Utilization", "share", f"={work}/{held}", used.utilization, style=PERCENT)
-    spent = float((view.cash_usd - view.category_usd(_API)).sum())
+        return ""
+    solved = writer.formula(
+        "Utilization as solved", "share", f"={work}/{held}", used.utilization, style=PERCENT
+    )
+    lever = writer.value(
+        "Utilization to price at", "share", used.utilization, PERCENT, look="input",
+        note="moves unit costs only: the fleet, its cash and net present cost stay",
+    )  # fmt: skip
+    limit_cells(writer.page, [lever], POSITIVE_SHARE)
     api = f"-{cash.total(cash.categories[_API])}" if _API in cash.categories else ""
-    source = f"({cash.total(cash.total_row)}{api})"
-    for label, hours, count in (
-        ("Cost of a GPU-hour in service", held, used.in_service_h),
-        ("Cost of a GPU-hour delivered, at that utilization", work, used.at_work_h),
+    total = cash.total(cash.total_row)
+    machines = f"({total}{api})"
+    _gpu_hours(writer, parts, machines, (held, f"({held}*{lever})"))
+    factor = f"({machines}*{solved}/{lever}+{total}-{machines})/{total}"
+    return writer.formula(
+        "Unit costs against those at the plan's utilization", "ratio",
+        f"={_while_plan(parts, factor, '1')}", 1.0, style=FINE,
+        note="machines' cost over more or fewer tokens; API fees stay",
+    )  # fmt: skip
+
+
+def _gpu_hours(writer: _Writer, parts: Parts, machines: str, hours: tuple[str, str]) -> None:
+    """Cost of an hour in service, and of one delivered."""
+    view, used = parts.view, use_of(parts.plan)
+    spent = float((view.cash_usd - view.category_usd(_API)).sum())
+    for label, cell, count in (
+        ("Cost of a GPU-hour in service", hours[0], used.in_service_h),
+        ("Cost of a GPU-hour delivered, at that utilization", hours[1], used.at_work_h),
     ):
-        cost = f"{source}/{hours}"
-        if parts.scenarios is not None:
-            cost = f'IF({SWITCH_NAME}={PLAN_NUMBER},{cost},"n/a")'
+        cost = _while_plan(parts, f"{machines}/{cell}", '"n/a"')
         writer.formula(
             label, "USD/GPU/h", f"={cost}", spent / count, style=CENTS,
             note="cash out less API fees, undiscounted",
         )  # fmt: skip
 
 
-def _classes(writer: _Writer, plan: Plan) -> None:
+def _while_plan(parts: Parts, formula: str, other: str) -> str:
+    """A formula that holds of the plan only."""
+    if parts.scenarios is None:
+        return formula
+    return f"IF({SWITCH_NAME}={PLAN_NUMBER},{formula},{other})"
+
+
+def _classes(writer: _Writer, plan: Plan, factor: str) -> None:
     """Tokens, requests and users of each class; its cost is that of the solve."""
     weight = writer.value(
         "Cost of an output token, in input tokens", "ratio", TOKEN_WEIGHT, CENTS, look="input",
         note="median of token price lists: divides a class's cost between input and output",
     )  # fmt: skip
+    limit_cells(writer.page, [weight], FACTOR)
     columns = (
         "Cost", "Tokens in, million", "Tokens out, million", "USD a million, all",
         "USD a million in", "USD a million out", "Requests, million", "USD a request",
-        "USD a user a month",
+        "USD a user a month, as solved",
     )  # fmt: skip
-    writer.head("Cost of tokens, requests and users, at the plan's utilization", columns)
+    writer.head("Cost of tokens and requests at that utilization", columns)
     users = {row["name"]: row.get("users") for row in plan.scenario.get("demand", [])}
     for cost in plan.class_costs:
-        _class(writer, plan, cost, weight, users.get(cost.demand_class))
+        _class(writer, plan, cost, weight, f"*{factor}" if factor else "")
+        _users(writer, plan, cost, users.get(cost.demand_class))
         writer.row += 1
 
 
@@ -229,7 +261,7 @@ def requests_of(plan: Plan, demand_class: str) -> float:
     return float((np.array(traffic.mean_rps) * hours).sum() * SECONDS_PER_HOUR)
 
 
-def _class(writer: _Writer, plan: Plan, cost: ClassCost, weight: str, users: float | None) -> None:
+def _class(writer: _Writer, plan: Plan, cost: ClassCost, weight: str, factor: str) -> None:
     page, row = writer.page, writer.row
     scale = writer.annual.scale
     mtokens = cost.input_mtokens + cost.output_mtokens
@@ -246,21 +278,27 @@ def _class(writer: _Writer, plan: Plan, cost: ClassCost, weight: str, users: flo
     name = scale.name
     input_usd = usd / (cost.input_mtokens + TOKEN_WEIGHT * cost.output_mtokens)
     formulas = [
-        (FIRST + 3, f"=C{row}*{name}/(D{row}+E{row})", cost.usd_per_mtoken, CENTS),
-        (FIRST + 4, f"=C{row}*{name}/(D{row}+{weight}*E{row})", input_usd, CENTS),
+        (FIRST + 3, f"=C{row}*{name}/(D{row}+E{row}){factor}", cost.usd_per_mtoken, CENTS),
+        (FIRST + 4, f"=C{row}*{name}/(D{row}+{weight}*E{row}){factor}", input_usd, CENTS),
         (FIRST + 5, f"=G{row}*{weight}", input_usd * TOKEN_WEIGHT, CENTS),
     ]
     if requests:
         formulas.append(
             (
                 FIRST + 7,
-                f"=C{row}*{name}/(I{row}*Million)",
+                f"=C{row}*{name}/(I{row}*Million){factor}",
                 usd / requests,
                 _unit_format(usd / requests),
             )
         )
     for column, formula, value, style in formulas:
         page.formula(row, column, formula, value, number_format=style)
+
+
+def _users(writer: _Writer, plan: Plan, cost: ClassCost, users: float | None) -> None:
+    """What a user costs a month, as solved."""
+    page, row = writer.page, writer.row
+    usd = cost.usd_per_mtoken * (cost.input_mtokens + cost.output_mtokens)
     if users:
         months = sum(period.months for period in plan.periods)
         a_month = usd / users / months

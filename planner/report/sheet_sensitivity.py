@@ -12,6 +12,7 @@ from openpyxl.worksheet.pagebreak import Break
 from planner.finance.metrics import break_even_utilization
 from planner.report.cells import Grid, template
 from planner.report.charts import Band, bars, place
+from planner.report.input_limits import SWING, limit_cells
 from planner.report.ledger_view import View
 from planner.report.option_figures import OptionFigures
 from planner.report.page import Book, Page
@@ -146,6 +147,8 @@ def _table(parts: _Parts) -> None:
         live = one.linear or one.driver.name == DISCOUNT
         for column, change in ((LOW, one.driver.low), (HIGH, one.driver.high)):
             page.put(row, column, change, "input" if live else "solved", PERCENT)
+            if live:
+                limit_cells(page, [f"{get_column_letter(column)}{row}"], SWING)
         _moves(parts, row, one)
         for column, change, usd in (
             (NPV_LOW, LOW, one.low_usd),

@@ -11,6 +11,7 @@ from openpyxl.utils import get_column_letter
 from planner.finance.depreciation import MID_QUARTER_LIMIT_FRAC
 from planner.finance.ledger import Line
 from planner.finance.tax import DEDUCTIONS, TAX_YEARS
+from planner.report.input_limits import SHARE, limit_cells
 from planner.report.ledger_view import TAX, View
 from planner.report.page import Book
 from planner.report.profit import of_part
@@ -289,6 +290,7 @@ def _limit(sheet: _Sheet, shares: int, share: Sequence[float]) -> None:
     page.put(writer.row, UNIT, "frac", "unit")
     page.put(writer.row, TOTAL, MID_QUARTER_LIMIT_FRAC, "input", PERCENT)
     limit = f"${get_column_letter(TOTAL)}${writer.row}"
+    limit_cells(page, [limit], SHARE)
     writer.row += 1
     asked = [_MID if x > MID_QUARTER_LIMIT_FRAC else _HALF for x in share]
     tested = writer.write(

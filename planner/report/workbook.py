@@ -40,7 +40,7 @@ FUNCTIONS = frozenset(
         "SUMPRODUCT",
     }
 )  # fmt: skip
-"""Functions that formulas may use: the same in every spreadsheet program and version."""
+"""Functions that formulas may use: the same in Excel since 2010, LibreOffice and Google Sheets."""
 
 
 def write_workbook(plan: Plan, path: Path) -> None:

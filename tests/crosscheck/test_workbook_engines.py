@@ -216,3 +216,26 @@ def test_paybacks_follow_the_discount_rate(tmp_path, rate):
     assert seen.value("Metrics", row, 7) == pytest.approx(payback(flow), abs=1e-7)
     assert seen.value("Metrics", row, 8) == pytest.approx(payback(flow, rate=monthly), abs=1e-7)
     assert payback(flow, rate=monthly) > payback(flow)
+
+
+def test_utilization_moves_unit_costs_and_nothing_else(shipped):
+    as_solved = in_ironcalc(shipped, {})
+    book = as_solved.book
+    rows = {str(c.value): c.row for c in book["Metrics"]["A"]}
+    at, used = rows["Utilization to price at"], rows["Utilization as solved"]
+    half = as_solved.value("Metrics", used, 3) / 2
+    model = ironcalc.load_from_xlsx(str(shipped), "en", "UTC")
+    metrics = book.sheetnames.index("Metrics")
+    model.set_user_input(metrics, at, 3, repr(half))
+    model.evaluate()
+    delivered = rows["Cost of a GPU-hour delivered, at that utilization"]
+    before = as_solved.value("Metrics", delivered, 3)
+    assert model.get_cell_value(metrics, delivered, 3) == pytest.approx(2 * before, rel=1e-12)
+    # API fees are the cash of category api; all else is spread over half as many tokens.
+    cash = {str(c.value): as_solved.value("Cash", c.row, 5) for c in book["Cash"]["A"]}
+    machines = (cash["Cash out"] - cash["API"]) / cash["Cash out"]
+    tokens = rows["Cost of tokens and requests at that utilization"] + 1
+    before = as_solved.value("Metrics", tokens, 6)
+    expected = before * (2 * machines + 1 - machines)
+    assert model.get_cell_value(metrics, tokens, 6) == pytest.approx(expected, rel=1e-9)
+    assert npv_of(model, book) == pytest.approx(as_solved.npv_usd, rel=1e-12)

@@ -117,6 +117,22 @@ def test_every_value_that_may_be_changed_has_a_rule_that_it_obeys(plan):
         assert limit.high is None or row.value <= limit.high or row.name in tables, row.name
 
 
+def test_every_other_blue_cell_has_a_rule_too(books):
+    # Tolerances of Checks are the planner's.
+    found = 0
+    for book in books.values():
+        for sheet in book.worksheets:
+            if sheet.title in ("Inputs", "Checks", "Cover"):
+                continue
+            ranges = [x.sqref for x in sheet.data_validations.dataValidation]
+            for row in sheet.iter_rows():
+                for cell in row:
+                    if cell.fill.fgColor.rgb.endswith("FFF9DB"):
+                        found += 1
+                        assert any(cell.coordinate in x for x in ranges), (sheet, cell)
+    assert found > 50
+
+
 @pytest.mark.parametrize(
     ("unit", "value", "low", "high"),
     [("frac", 0.3, 0, 1), ("1/year", 0.05, -0.9, 2), ("USD", 10.0, 0, None)],
