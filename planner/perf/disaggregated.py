@@ -15,7 +15,11 @@ measures the way of that token), SGLang, and NVIDIA Dynamo on top of them (docs.
 design docs, disaggregated serving). Time per output token counts from there and holds no transfer.
 
 The formulas of both stages are those of `queueing`; the link is a queue M/G/1. Waits of the three
-are taken as independent, their sum as gamma.
+are taken as independent, their sum as gamma. Decode sees the burstiness of the pool's stream:
+prefill smooths it, which is left out, on the safe side. Against simulation (8B to 405B and
+experts, three pairs of lengths, pools of 1 to 16 units) the largest rate errs by 2 % in the mean
+with Poisson arrivals, 9 in 10 within 5 %; by 6 % with arrivals of CV 2, 9 in 10 within 13 %, and
+by up to 43 % too high for a unit alone.
 """
 
 from __future__ import annotations
@@ -40,10 +44,10 @@ from planner.perf.operating_point import (
     tpot_exceeds,
     ttft_exceeds,
 )
-from planner.perf.prefill_queue import UTILIZATION_MAX, Wait, Work, wait_time
+from planner.perf.prefill_queue import UTILIZATION_MAX, Wait, Work, prefill_work, wait_time
 from planner.perf.queueing import Binding, Capacity, _finite, _log_ratio, _quantile
 from planner.perf.replica import Replica
-from planner.perf.steps import take
+from planner.perf.steps import batches, take
 
 Array = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -325,6 +329,7 @@ def _settle(group: _Group, rate_rps: Array, stability_rps: Array) -> _Settled:
     unit, lengths = group.unit, group.lengths
     each_rps = rate_rps / unit.prefill_replicas
     ready = operate(unit.prefill, _prompts(lengths), group.prefill, rate_rps=each_rps)
+    ready = replace(ready, wait=_batch_wait(ready))
     own = _answering(unit.decode), _answers(lengths), group.decode
     answering = operate(*own, rate_rps=rate_rps / unit.decode_replicas)
     spread = spread_of(answering)
@@ -340,6 +345,19 @@ def _settle(group: _Group, rate_rps: Array, stability_rps: Array) -> _Settled:
     return _Settled(ready, answering, spread, blocked, link.utilization)
 
 
+def _batch_wait(point: Point) -> Wait:
+    """Wait for prefill where steps are not full: their extras are shared by fewer prompts.
+
+    A prompt that waits is one of a batch as often as the batch is large: of 1 + those gathered.
+    """
+    replica, lengths, arrivals = point.replica, point.lengths, point.arrivals
+    batch = batches(replica, lengths, arrivals, point.rate_rps)
+    shared = 1.0 + batch.gathered
+    extra_s = batch.time_s(shared) / shared - batch.each_s
+    work = prefill_work(replica, lengths, point.times, arrivals, np.maximum(extra_s, 0.0))
+    return wait_time(work, rate_rps=point.rate_rps, arrivals=arrivals)
+
+
 def _link_wait(transfer: Transfer, lengths: Lengths, rate_rps: Array, arrivals: Arrivals) -> Wait:
     """Wait for a link that moves one prompt's cache after the other."""
     token_s = np.maximum(transfer.token_s, 1e-15)
@@ -350,14 +368,15 @@ def _link_wait(transfer: Transfer, lengths: Lengths, rate_rps: Array, arrivals: 
 
 
 def _sum(one: Wait, other: Wait) -> Wait:
-    """Independent waits one after the other; the utilization is the first's."""
+    """Independent waits one after the other; all else is the first's."""
     prob = 1.0 - (1.0 - one.prob) * (1.0 - other.prob)
     mean = one.overall_s + other.overall_s
     square = 2.0 * one.overall_s * other.overall_s
     for wait in (one, other):
         square = square + wait.prob * (wait.variance_s2 + wait.mean_s**2)
     mean, square = mean / prob, square / prob
-    return Wait(one.utilization, prob, mean, np.maximum(square - mean**2, 0.0))
+    variance = np.maximum(square - mean**2, 0.0)
+    return replace(one, prob=prob, mean_s=mean, variance_s2=variance)
 
 
 def _search(

@@ -24,6 +24,7 @@ Array = NDArray[np.float64]
 
 UTILIZATION_MAX = 0.999
 TINY = 1e-30
+TINY_S = 1e-12
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ def wait_time(work: Work, *, rate_rps: Array, arrivals: Arrivals) -> Wait:
 def step_times(replica: Replica, *, sequences: Array, kv_tokens: Array) -> StepTimes:
     """Decode-only and full step at a decode load (candidates,)."""
     plain = decode_step_s(replica, sequences=sequences, kv_tokens=kv_tokens)
+    plain = np.where(sequences > 0, plain, TINY_S)  # where none decodes there are no such steps
     full = full_step_s(replica, sequences=sequences, kv_tokens=kv_tokens)
     decoded = replica.decode_tokens * sequences
     fill = work_s(replica, replica.budget_tokens) - work_s(replica, decoded)
@@ -134,18 +136,26 @@ def step_times(replica: Replica, *, sequences: Array, kv_tokens: Array) -> StepT
     return StepTimes(plain, full, np.maximum(fill, 0.0), room)
 
 
-def prefill_work(replica: Replica, lengths: Lengths, times: StepTimes, arrivals: Arrivals) -> Work:
+def prefill_work(
+    replica: Replica,
+    lengths: Lengths,
+    times: StepTimes,
+    arrivals: Arrivals,
+    extra_s: Array | float = 0.0,
+) -> Work:
     r"""Moments of a prompt's share of full steps and its own attention.
 
     .. math:: E[H^n] = E[X^{n+a}] / E[X^a] \cdot E[(1 - U^{1/a})^n]
 
     for gamma gaps of shape a = 1 / scv: the gap that ends within X has density t^(a-1) where
     gaps are short, and longer prompts are met more often, as X^a. Residual life where a = 1.
+    `extra_s` is what a prompt takes beyond its share, (candidates,).
     """
     share = times.full_s / times.room_tokens
     x = np.outer(share, lengths.computed_tokens)
     x += np.outer(replica.prefill_context_s, lengths.context_tokens)
-    first = share * lengths.computed + replica.prefill_context_s * lengths.context_mean
+    x += np.broadcast_to(extra_s, share.shape)[:, None]
+    first = share * lengths.computed + replica.prefill_context_s * lengths.context_mean + extra_s
     second = (x * x) @ lengths.weights * lengths.square_ratio
     a = 1.0 / max(arrivals.scv, 1.0)
 

@@ -8,7 +8,7 @@ Steps are of three types: decode only, carrying a full chunk, carrying the rest 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,6 +122,8 @@ def mean_step(replica: Replica, lengths: Lengths, arrivals: Arrivals, rate_rps: 
     smallest root and never pass it. Where T is steeper than H they climb by a fixed factor, and
     give up beyond the longest step that budget, slots and cache allow.
     """
+    if lengths.decode_steps <= 0:
+        return _prefill_only(replica, lengths, arrivals, rate_rps)
     shortest = np.asarray(replica.overhead_s + replica.weights_s, float)
     step = shortest
     longest = LONGEST_FACTOR * _longest_s(replica, lengths)
@@ -151,6 +153,91 @@ def mean_step(replica: Replica, lengths: Lengths, arrivals: Arrivals, rate_rps: 
         prefill_frac=mix.prefill_frac,
         decode_sequences=mix.decode * mix.busy_frac,
         kv_tokens=mix.kv * mix.busy_frac,
+    )
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Steps of a replica that only computes prompts; arrays (candidates,)."""
+
+    prompts: Array
+    """That gathered while those before them were computed, one at least."""
+    gathered: Array
+    """Those that join a replica in the time of one batch, none too."""
+    each_s: Array
+    """Time for one of the prompts of a full step."""
+    fixed_s: Array
+    """Time beyond that for a batch, whatever its prompts."""
+    weights_s: Array
+    hidden_s: Array
+    """Time of the weights' streaming that a prompt's tokens hide, (candidates, nodes)."""
+    shares: Array
+    """Probability of each node, (nodes,)."""
+
+    def time_s(self, prompts: Array) -> Array:
+        """Time for a batch of so many, and for weights that its tokens do not hide."""
+        bare_s = np.maximum(self.weights_s[:, None] - prompts[:, None] * self.hidden_s, 0.0)
+        return np.asarray(self.each_s * prompts + self.fixed_s + bare_s @ self.shares, float)
+
+
+def batches(replica: Replica, lengths: Lengths, arrivals: Arrivals, rate_rps: Array) -> Batches:
+    r"""Batch service of prompts where nothing decodes.
+
+    .. math:: n = u / (1 - e^{-u}), \quad u = \lambda \rho^{\sqrt{2 (k + 1)} - 2} T(n)
+
+    n prompts, one at least (Poisson), gathered in the time T of those before them; with k replicas
+    they join one that is busy as often as all are (Sakasegawa). Damped Newton from n = 1.
+    """
+    budget = replica.budget_tokens
+    extra_s = replica.overhead_s + replica.prefill_step_s
+    filled = lengths.computed / budget
+    each_s = filled * (extra_s + work_s(replica, budget))
+    each_s = each_s + replica.prefill_context_s * lengths.context_mean
+    found = Batches(
+        prompts=np.ones_like(rate_rps),
+        gathered=np.zeros_like(rate_rps),
+        each_s=each_s,
+        fixed_s=extra_s * (1.0 + lengths.extra_chunks(budget) - filled),
+        weights_s=replica.weights_s,
+        hidden_s=np.outer(work_s(replica, budget) / budget, lengths.computed_tokens),
+        shares=lengths.weights,
+    )
+    power = np.sqrt(2.0 * (arrivals.replicas + 1.0)) - 2.0
+    for _ in range(NEWTON_STEPS):
+        time = found.time_s(found.prompts)
+        joining = np.minimum(rate_rps * time / found.prompts, 1.0) ** power
+        gathered = np.maximum(rate_rps * joining * time, TINY)
+        some = -np.expm1(-gathered)
+        slope = (some - gathered * (1.0 - some)) / some**2
+        gap = gathered / some - found.prompts
+        step = gap / np.maximum(1.0 - slope * rate_rps * joining * each_s, 0.05)
+        prompts = np.maximum(found.prompts + (step if power <= 0 else step / 2.0), 1.0)
+        found = replace(found, prompts=prompts, gathered=gathered)
+        if np.all(np.abs(gap) < CONVERGED * prompts):
+            break
+    return found
+
+
+def _prefill_only(replica: Replica, lengths: Lengths, arrivals: Arrivals, rate_rps: Array) -> Steps:
+    """Mean step where nothing decodes: there are no steps without prefill."""
+    idle = batches(replica, lengths, arrivals, np.full_like(rate_rps, IDLE_RPS))
+    steady = rate_rps * idle.each_s < 1.0
+    rate = np.where(steady, rate_rps, IDLE_RPS)
+    batch = batches(replica, lengths, arrivals, rate)
+    time = batch.time_s(batch.prompts)
+    filled = lengths.computed / replica.budget_tokens
+    steps = 1.0 + lengths.extra_chunks(replica.budget_tokens) + (batch.prompts - 1.0) * filled
+    none = np.zeros_like(rate)
+    return Steps(
+        steady=steady,
+        rate_rps=rate,
+        step_s=time / steps,
+        elasticity=none,
+        busy_frac=np.minimum(rate * time / batch.prompts, 1.0),
+        arrivals=batch.prompts / steps,
+        prefill_frac=np.ones_like(rate),
+        decode_sequences=none,
+        kv_tokens=none,
     )
 
 

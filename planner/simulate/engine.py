@@ -49,6 +49,7 @@ def enqueue(world: Any, j: int, slot: int) -> None:
         world.requests[one.last].after = slot
     one.last = slot
     one.queued += 1
+    one.waiting += request.base
     one.pending += request.base - _found(request)
 
 
@@ -71,6 +72,7 @@ def _make_room(world: Any, numbers: Any, j: int) -> bool:
         if one.last == NONE:
             one.last = slot
         one.queued += 1
+        one.waiting += request.base
         one.pending += request.base - _found(request)
         one.preempted += 1
         evicted = True
@@ -136,6 +138,7 @@ def _admit(world: Any, j: int) -> int:
     if one.first == NONE:
         one.last = NONE
     one.queued -= 1
+    one.waiting -= request.base
     one.running += 1
     one.held += request.base
     request.done = _found(request)

@@ -256,7 +256,7 @@ def replay(
         clock = until
     if not marks:
         raise ValueError(f"no request from {counted[0]} to {counted[1]}: nothing is counted")
-    worlds.drain(after=clock)
+    worlds.drain()
     world = worlds.answers
     if watch is not None:
         watch(world)
@@ -299,22 +299,21 @@ class _Worlds:
         )  # fmt: skip
         due = _due(self.outages, after, until)
         refused = int(feed(self.entry, pool.numbers, rules, piece, due))
-        self._take_in(after, until)
+        self._take_in(until, _due(self.later_outages, after, until))
         return refused
 
-    def drain(self, *, after: float) -> None:
-        """Run every replica until it is idle."""
+    def drain(self) -> None:
+        """Run every replica until it is idle; none fails any more."""
         drain(self.entry, self.pool.numbers)
-        self._take_in(after, np.inf)
+        self._take_in(np.inf, _rows(()))
         drain(self.answers, self.numbers)
 
-    def _take_in(self, after: float, until: float) -> None:
-        """Caches that have moved come to the replicas that answer."""
+    def _take_in(self, until: float, due: Array) -> None:
+        """Caches that have moved by then come to the replicas that answer."""
         if self.pool.decode is None:
             self.answers = self.entry
             return
         self.answers = self.answers._replace(requests=self.entry.requests, free=self.entry.free)
-        due = _due(self.later_outages, after, until)
         take_in(self.entry, self.answers, self.numbers, due, until)
 
     def used(self, clock: float) -> Array:

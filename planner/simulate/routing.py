@@ -158,7 +158,7 @@ def fail(world: Any, numbers: Any, outage: Any) -> None:
         enqueue(world, _least_pending(world, now, 0.0), slot)
     slot = one.first
     left = one.queued
-    one.first, one.last, one.queued, one.pending = NONE, NONE, 0, 0
+    one.first, one.last, one.queued, one.pending, one.waiting = NONE, NONE, 0, 0, 0
     for _ in range(left):
         following = world.requests[slot].after
         if world.requests[slot].moved > 0:

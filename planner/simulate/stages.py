@@ -1,13 +1,13 @@
 """Answers made on other replicas than prompts: what happens after a prompt's cache has moved.
 
 A prompt is computed on a prefill replica, its cache moves over that replica's link (one prompt
-after the other, then a latency), and the decode replica with the fewest requests takes it in when
-it has room for the cache and a sequence. Its first step computes the prompt's last token again and
-so makes the first token that the user sees: time to first token holds the transfer and the wait
-for the decode replica. So do engines that answer through the decode worker: vLLM, whose decode
-instance starts from the first token again (github.com/vllm-project/vllm, issue 25373; issue 50913
-measures the way of that token through the transfer), SGLang and NVIDIA Dynamo (docs.nvidia.com/
-dynamo, design docs, disaggregated serving).
+after the other, then a latency), and the decode replica with the least cache in use or asked for
+takes it in when it has room for the cache and a sequence. Its first step computes the prompt's
+last token again and so makes the first token that the user sees: time to first token holds the
+transfer and the wait for the decode replica. So do engines that answer through the decode worker:
+vLLM, whose decode instance starts from the first token again (github.com/vllm-project/vllm, issue
+25373; issue 50913 measures the way of that token through the transfer), SGLang and NVIDIA Dynamo
+(docs.nvidia.com/dynamo, design docs, disaggregated serving).
 
 A sequence that a decode replica pre-empts has lost the cache that came: the replica computes its
 prompt and answer so far again, as it does for those of a decode replica that failed. Prompts of
@@ -49,7 +49,7 @@ def take_in(prefill: Any, decode: Any, numbers: Any, outages: Any, until: float)
         for j in range(decode.replicas.size):
             if decode.replicas[j].now < now:
                 advance(decode, numbers, j, now)
-        enqueue(decode, _fewest(decode, now, slot), slot)
+        enqueue(decode, _emptiest(decode, now, slot), slot)
     while failure < outages.shape[0]:
         fail(decode, numbers, outages[failure])
         failure += 1
@@ -67,17 +67,17 @@ def _next(prefill: Any) -> int:
 
 
 @compiled
-def _fewest(decode: Any, now: float, slot: int) -> int:
-    """Replica with the fewest requests, queued or running; of those in service, if any is.
+def _emptiest(decode: Any, now: float, slot: int) -> int:
+    """Replica with the least cache in use or asked for; of those in service, if any is.
 
     Ties go to the first from a place that differs from request to request.
     """
     replicas = decode.replicas.size
-    best, fewest, soonest = 0, 1 << 62, math.inf
+    best, least, soonest = 0, math.inf, math.inf
     for i in range(replicas):
         j = (slot + i) % replicas
         one = decode.replicas[j]
-        up, held = max(one.up_again, now), one.running + one.queued
-        if up < soonest or (up == soonest and held < fewest):
-            best, fewest, soonest = j, held, up
+        up, load = max(one.up_again, now), one.held + one.waiting
+        if up < soonest or (up == soonest and load < least):
+            best, least, soonest = j, load, up
     return best

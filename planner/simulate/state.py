@@ -38,6 +38,7 @@ REPLICA = np.dtype(
         ("read", np.float64),  # tokens that a decode step reads
         ("held", np.float64),  # tokens of the cache in use or reserved
         ("pending", np.int64),  # prompt tokens to compute
+        ("waiting", np.int64),  # tokens of the cache that the queued ask for
         ("last_chunk", np.int64),  # prompt tokens of the step that ends at `now`
         ("first", np.int64),  # queue
         ("last", np.int64),

@@ -191,6 +191,9 @@ def main() -> None:
             sys.stdout.flush()
     for text in summaries(cases, rows):
         sys.stdout.write(text + "\n")
+    from tests.benchmarks import disaggregated_rates  # noqa: PLC0415 - it takes this table's lines
+
+    disaggregated_rates.report(quick=args.quick, batches=args.batches, workers=args.workers)
     sys.stdout.write(f"{time.perf_counter() - started:.0f} s\n")
 
 

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from planner.perf import disaggregated, queueing
+from planner.perf.arrivals import Arrivals
 from planner.perf.disaggregated import Transfer, Unit
 from planner.perf.lengths import from_samples
 from planner.perf.queueing import Binding
 from planner.perf.replica import Replica
+from planner.perf.steps import batches
 
 NUMBERS = (1e-3, 5e-4, 6.4e-3, 2.9e-5, 4e-6, 5.2e-8, 1.4e-9, 8192, 256, 400_000)
 RNG = np.random.default_rng(3)
@@ -56,6 +58,36 @@ def test_stability_is_that_of_the_scarcest_stage():
     # half of the step in progress when it comes: 106,550 token-steps. 9900 / (106,550 x 7.92 ms).
     scarce = unit(64, 1, kv_tokens=10_000)
     assert disaggregated.stability_limit(scarce, one)[0] == pytest.approx(11.73, rel=0.01)
+
+
+def test_prompts_that_gather_by_hand():
+    # A prompt fills a step of 1 s: n = u / (1 - e^-u) prompts take n s, u = 0.5 n, so that
+    # 1 - e^-u = 0.5: u = ln 2, n = 2 ln 2. Behind very many replicas none gathers.
+    numbers = dict.fromkeys(Replica.__dataclass_fields__, 0.0) | {
+        "token_s": 1e-3, "budget_tokens": 1000, "sequences_max": 64, "kv_tokens": 1e6,
+        "decode_tokens": 1, "decode_gain": 1,
+    }  # fmt: skip
+    server, prompts = replica(1, **numbers), from_samples([1000.0], [1.0])
+    found = batches(server, prompts, Arrivals(1.0), np.array([0.5]))
+    assert found.gathered[0] == pytest.approx(np.log(2.0), rel=1e-5)
+    assert found.prompts[0] == pytest.approx(2.0 * np.log(2.0), rel=1e-5)
+    many = batches(server, prompts, Arrivals(1.0, 1e4), np.array([0.5]))
+    assert many.prompts[0] == pytest.approx(1.0, abs=1e-6)
+    # Steps of 4,000 tokens in 4 s stream weights for 3 s: one prompt takes 3 s, four take 4 s.
+    wide = replica(1, **numbers | {"weights_s": 3.0, "budget_tokens": 4000})
+    found = batches(wide, prompts, Arrivals(1.0), np.array([0.1]))
+    assert found.time_s(np.array([1.0])) == pytest.approx([3.0])
+    assert found.time_s(np.array([4.0])) == pytest.approx([4.0])
+
+
+def test_prefill_keeps_up_at_every_rate_below_its_limit():
+    prompts = from_samples(*(np.full(4, x) for x in (500.0, 1.0)))
+    one = replica(1)
+    limit = queueing.stability_limit(one, prompts)
+    for share in np.linspace(0.01, 0.98, 98):
+        ttft, _ = queueing.percentiles(one, prompts, share * limit, arrival_cv=1.0, **PROMISE)
+        assert np.isfinite(ttft[0]), share
+    assert np.isinf(queueing.percentiles(one, prompts, 1.01 * limit, arrival_cv=1.0, **PROMISE)[0])
 
 
 def test_candidates_of_different_shapes_at_once_are_those_one_by_one():

@@ -72,7 +72,7 @@ def test_preempted_sequence_is_computed_whole_by_hand():
     assert tuple(tpot) == by_hand(5.6 / 5, 10.6 / 5)
 
 
-def test_the_decode_replica_with_the_fewest_requests_by_hand():
+def test_the_decode_replica_with_the_least_cache_by_hand():
     # One sequence each, steps of 1 s: A and B decode side by side, B's tokens come at 2 and 3 s.
     # C comes at 3.5 s and goes where B was; behind A it would wait until 10 s.
     decode = Numbers(1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1000, 1, 10_000)
