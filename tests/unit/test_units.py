@@ -177,6 +177,19 @@ def test_price_of_a_unit_adds_both_accelerators(long):
     assert " + " in way[both]
 
 
+def test_kept_units_save_what_a_replica_on_one_of_their_accelerators_would_take(long):
+    table = long.table
+    need = {i: {name: sum(p.gpus * p.copies for p in table.configurations[i].parts
+                          if p.accelerator == name) / table.rate_rps[i]
+                for name in table.configurations[i].accelerators}
+            for i in table.kept.tolist()}  # fmt: skip
+    for i in (i for i in need if table.configurations[i].decode):
+        plain = [j for j in need if not table.configurations[j].decode]
+        for name in need[i]:
+            others = [need[j][name] for j in plain if name in need[j]]
+            assert all(need[i][name] < other for other in others)
+
+
 def test_rows_show_both_sides(long):
     found = rows(long.table, *cheapest(long))
     for i in of_units(long):

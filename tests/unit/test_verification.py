@@ -121,6 +121,24 @@ def test_nodes_out_as_the_availability_target_plans_for():
     assert [load.condition for load in loads(plan, NODES, 0.999)] == ["normal", "one_more_out"]
 
 
+def test_a_unit_on_two_accelerators_falls_with_either():
+    # Four units of 2 of g and 4 of h: one full node of g, two of h. The node of g takes all four,
+    # one of h two, and two carry 4 requests/s, 2 each.
+    plan, _, fleet = small_plan(4.0, lots=1.0, rps=4.0)
+    plan.candidates[0].accelerators = ("g", "h")
+    plan.candidates[0].parts = (("g", 2, 1), ("h", 2, 2))
+    other = SimpleNamespace(**{**vars(fleet), "accelerator": "h", "lots_by_block": [[2.0]]})
+    plan.fleet.append(other)
+    both = {**NODES, ("h", "hq"): NODES["g", "hq"]}
+    normal, of_g, of_h = loads(plan, both, 0.9)
+    assert (normal.replicas, normal.node_replicas, normal.idle_nodes) == (4.0, 4, 0)
+    assert of_g.down
+    assert (of_h.replicas, of_h.rps_each) == (2.0, 2.0)
+    # Half a node of h too few: 12 accelerators carry three units, and g stands partly idle.
+    other.lots_by_block = [[1.5]]
+    assert loads(plan, both, 0.9)[0].replicas == 3.0
+
+
 def test_too_few_machines_shrink_every_pool_alike():
     # Seven replicas of 2 want 14 accelerators; 0.85 of two nodes are 13.6.
     plan, _, _ = small_plan(7.0, lots=1.7, rps=4.2)
