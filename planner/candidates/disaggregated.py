@@ -2,9 +2,10 @@
 
 A side is a layout of one accelerator. Both sides of a unit serve one model in one weight and one
 cache format on one engine. For every ordered pair of accelerators that can be had at one site two
-units enter, of all formats, engines and layouts: the one that takes fewest accelerators for a
-promised rate, prefill and decode together, and the smallest of those that take little more. A
-side's promised rate is that of units whose other side is never short.
+units enter, of all formats, engines, layouts and ratios of replicas: the smallest of those that
+take next to no more accelerators for a promised rate than the best, prefill and decode together,
+and the smallest of those that take a quarter more. A side's promised rate is that of units whose
+other side is never short.
 So a class gets at most twice as many units as there are pairs: 50 for five accelerators. Left out:
 
 - sides over pipeline stages (vLLM's connector moves no cache between stages), and drafts;
@@ -42,14 +43,14 @@ Array = NDArray[np.float64]
 Whole = NDArray[np.int64]
 
 MODE = "disaggregated"
-SIZE_TOLERANCE = 0.25
-"""Accelerators a request that the smallest unit of two accelerators may take more than the best."""
+Choice = tuple[float, float, tuple[int, int, int, int]]
+"""Accelerators of a unit, those it takes for a request a second, and its sides and replicas."""
+TOLERANCES = 0.02, 0.25
+"""Accelerators a request that the units offered may take more than the best of their pair."""
 SIDES_KEPT = 3
 """Layouts of an accelerator that are combined, on either side of a model, format and engine."""
 REPLICAS_MAX = 8
 """Of a unit, both sides."""
-RATIO_TOLERANCE = 0.1
-"""Accelerators that a smaller unit may take more for its rate than the best ratio."""
 PLENTY = 16.0
 """Replicas of the side that is never short, where the other's rate is asked for."""
 POOL = 8.0
@@ -265,27 +266,17 @@ def _combined(
     gpus = np.array([c.gpus for c in sides.configurations], float)
     with np.errstate(divide="ignore"):
         prefill_gpus, decode_gpus = gpus / sides.prefill_rps, gpus / sides.decode_rps
-    found: defaultdict[tuple[str, str], list[tuple[float, int, int]]] = defaultdict(list)
+    found: defaultdict[tuple[str, str], list[Choice]] = defaultdict(list)
     able = _best_by(sides, mine, prefill_gpus), _best_by(sides, mine, decode_gpus)
     for (*family, a), prefill in able[0].items():
         for (*other, b), decode in able[1].items():
             if family == other and (a, b) in together:
-                found[a, b] += [
-                    (float(prefill_gpus[i] + decode_gpus[j]), i, j)
-                    for i, j in itertools.product(prefill, decode)
-                ]
+                for i, j in itertools.product(prefill, decode):
+                    rates = float(sides.prefill_rps[i]), float(sides.decode_rps[j])
+                    each = ratios(rates, (float(gpus[i]), float(gpus[j])))
+                    found[a, b] += [(size, need, (i, j, x, y)) for size, need, x, y in each]
     for some in found.values():
-        most = min(some)[0] * (1 + SIZE_TOLERANCE)
-        near = []
-        for need, i, j in some:
-            if need <= most:
-                rates = float(sides.prefill_rps[i]), float(sides.decode_rps[j])
-                x, y = ratio(rates, (float(gpus[i]), float(gpus[j])))
-                near.append((need, x * gpus[i] + y * gpus[j], (i, j, x, y)))
-        best, smallest = min(near), min(near, key=lambda one: (one[1], one[0]))
-        yield best[2]
-        if smallest[2] != best[2]:
-            yield smallest[2]
+        yield from dict.fromkeys(smallest(some, within)[2] for within in TOLERANCES)
 
 
 def _best_by(sides: Sides, mine: Sequence[int], need: Array) -> dict[tuple[str, ...], list[int]]:
@@ -298,8 +289,10 @@ def _best_by(sides: Sides, mine: Sequence[int], need: Array) -> dict[tuple[str, 
     return {key: sorted(at, key=lambda i: (need[i], i))[:SIDES_KEPT] for key, at in groups.items()}
 
 
-def ratio(rate_rps: tuple[float, float], gpus: tuple[float, float]) -> tuple[int, int]:
-    """Prefill and decode replicas of a unit: the fewest that waste next to nothing.
+def ratios(
+    rate_rps: tuple[float, float], gpus: tuple[float, float]
+) -> list[tuple[float, float, int, int]]:
+    """Units of one prefill and one decode side: size, accelerators a request, replicas of each.
 
     Parameters
     ----------
@@ -308,21 +301,30 @@ def ratio(rate_rps: tuple[float, float], gpus: tuple[float, float]) -> tuple[int
 
     Examples
     --------
-    Three prefill replicas feed two decode replicas of the same size exactly; 1:1 would take
-    2 / 2 = 1 for a request, against 5 / 6.
+    Three prefill replicas feed two decode replicas of the same size exactly: 5 for 6 requests.
 
-    >>> ratio((2.0, 3.0), (1.0, 1.0))
-    (3, 2)
-    >>> ratio((2.0, 2.1), (1.0, 1.0))
-    (1, 1)
+    >>> min(ratios((2.0, 3.0), (1.0, 1.0)), key=lambda one: one[1])
+    (5.0, 0.8333333333333334, 3, 2)
     """
-    most = range(1, REPLICAS_MAX)
-    each = {
-        (x, y): (x * gpus[0] + y * gpus[1]) / min(x * rate_rps[0], y * rate_rps[1])
-        for x in most for y in most if x + y <= REPLICAS_MAX
-    }  # fmt: skip
-    least = min(each.values()) * (1 + RATIO_TOLERANCE)
-    return min((xy for xy in each if each[xy] <= least), key=lambda xy: (sum(xy), each[xy]))
+    found = []
+    for x in range(1, REPLICAS_MAX):
+        for y in range(1, REPLICAS_MAX + 1 - x):
+            size = x * gpus[0] + y * gpus[1]
+            found.append((size, size / min(x * rate_rps[0], y * rate_rps[1]), x, y))
+    return found
+
+
+def smallest(some: Sequence[Choice], within_frac: float) -> Choice:
+    """The smallest unit among those that take little more than the best for a request.
+
+    Examples
+    --------
+    >>> some = [(14.0, 1.0, (0, 0, 1, 1)), (3.0, 1.2, (0, 1, 1, 1)), (2.0, 1.5, (1, 1, 1, 1))]
+    >>> [smallest(some, within)[0] for within in (0.02, 0.25)]
+    [14.0, 3.0]
+    """
+    most = min(need for _, need, _ in some) * (1 + within_frac)
+    return min(one for one in some if one[1] <= most)
 
 
 def _unserved(

@@ -6,7 +6,7 @@ Needs the extra `plots`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +80,13 @@ def write_candidate_plots(question: Case, places: Sequence[int], folder: Path) -
         if question.table.reasons[i] or config.measured_rps is not None:
             continue
         online = isinstance(question.scenario.demand[config.demand_class], Online)
-        figure = Figure(figsize=(15, 5) if online else (6, 5), layout="constrained")
+        roofs = roofs_of(question, i)
+        count = 2 * online + len(roofs)
+        figure = Figure(figsize=(5 * count + (count == 1), 5), layout="constrained")
         figure.suptitle(question.table.names[i], fontsize=10)
-        axes = figure.subplots(1, 3 if online else 1, squeeze=False)[0]
-        _draw_roof(axes[-1], roof_of(question, i))
+        axes = figure.subplots(1, count, squeeze=False)[0]
+        for place, roof in zip(axes[-len(roofs) :], roofs, strict=True):
+            _draw_roof(place, roof)
         if online:
             _draw_latency(axes[0], axes[1], question, i)
         path = folder / f"{len(written) + 1:02d}_{_file_name(question.table.names[i])}.png"
@@ -97,15 +100,27 @@ def _file_name(candidate: str) -> str:
     return safe_name(candidate.replace("/", "_").replace("+", "-")[:LETTERS])
 
 
-def roof_of(question: Case, i: int) -> Roof:
+def roofs_of(question: Case, i: int) -> tuple[Roof, ...]:
     """Limits and operating points of a position of the table.
 
-    Decode stands at half of the sequences that fit, prefill at a full step of prompts.
+    Decode stands at half of the sequences that fit, prefill at a full step of prompts. Of a
+    disaggregated unit one for each side.
     """
     table = question.table
-    config, lengths = table.configurations[i], table.lengths[table.configurations[i].demand_class]
+    config = table.configurations[i]
+    own = replace(config, decode=None, prefill_replicas=1)
+    whole = _roof_of(question, i, own, take(table.replica, np.array([i])))
+    if config.decode is None:
+        return (whole,)
+    other = _roof_of(question, i, config.decode, take(table.decoders.replica, np.array([i])))
+    return replace(whole, phases=whole.phases[1:]), replace(other, phases=other.phases[:1])
+
+
+def _roof_of(question: Case, i: int, config: Configuration, replica: Replica) -> Roof:
+    """Both phases on one replica."""
+    table = question.table
+    lengths = table.lengths[config.demand_class]
     shaped, _ = serving([config], question.catalog)
-    replica = take(table.replica, np.array([i]))
     sequences = max(float(replica.sequences_max[0]) / 2, 1.0)
     context = lengths.kv_steps / max(lengths.decode_steps, 1.0)
     tokens = float(replica.budget_tokens[0])
@@ -143,7 +158,7 @@ def _draw_roof(axes: Any, roof: Roof) -> None:
     reached = np.minimum(roof.bytes_per_s * roof.stream_frac * x, roof.flop_per_s * roof.flop_frac)
     axes.loglog(x, limit / TERA, color=BLUE, label="datasheet")
     axes.loglog(x, reached / TERA, color=BLUE, linestyle="--", label="as kernels reach it")
-    for phase, marker in zip(roof.phases, ("o", "s"), strict=True):
+    for phase, marker in zip(roof.phases, ("o", "s"), strict=False):
         axes.loglog(
             [phase.flop_per_byte], [phase.flop_per_s / TERA], marker, color=ORANGE, markersize=9,
             label=f"{phase.name}, {phase.note}",

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from planner.cli.candidates import command
 from planner.errors import ScenarioError
-from planner.report.candidate_plots import roof_of, write_candidate_plots
+from planner.report.candidate_plots import roofs_of, write_candidate_plots
 from tests.small_world import CHAT, NIGHT, known, scenario
 
 
@@ -17,7 +17,7 @@ def question():
 
 
 def test_roof_of_an_l40s(question):
-    roof = roof_of(question, 0)
+    roof = roofs_of(question, 0)[0]
     # Data sheet: 864 GB/s, 733 TFLOP/s in fp8 (with sparsity 1,466).
     assert roof.bytes_per_s == pytest.approx(864e9)
     assert roof.flop_per_s == pytest.approx(733e12, rel=0.01)
@@ -32,7 +32,7 @@ def test_roof_of_an_l40s(question):
 
 def test_decode_by_its_step(question):
     # 2 FLOP a weight and sequence at least, 8.03e9 weights less the input embedding of 0.525e9.
-    decode = roof_of(question, 0).phases[0]
+    decode = roofs_of(question, 0)[0].phases[0]
     sequences = float(question.table.sequences_max[0]) / 2
     least = 2 * 7.505e9 * sequences / float(question.table.decode_step_s[0])
     assert least < decode.flop_per_s < 1.3 * least

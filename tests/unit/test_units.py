@@ -9,7 +9,7 @@ import pytest
 import planner
 from planner.answer.unit_price import cheapest
 from planner.candidates.assemble import active_kwh, build
-from planner.candidates.disaggregated import ratio, units
+from planner.candidates.disaggregated import ratios, smallest, units
 from planner.candidates.enumerate import Configuration, Part
 from planner.candidates.offers import FULL, IDLE, assumption
 from planner.candidates.subject import Subject, pool_of, subject_of
@@ -71,21 +71,22 @@ def test_a_unit_says_what_it_is_made_of():
 
 
 @pytest.mark.parametrize(
-    ("rates", "gpus", "expected"),
+    ("rates", "gpus", "within", "expected"),
     [
-        ((1.0, 1.0), (1.0, 1.0), (1, 1)),
-        # 1:3 wastes nothing: 4 accelerators for 3. 1:2 takes 3 for 2, 1.5 against 1.33: too many.
-        ((3.0, 1.0), (1.0, 1.0), (1, 3)),
-        # 5:1 is exact, 24 for 5 = 4.8; 4:1 takes 20 for 4 = 5, within a tenth, 3:1 takes 5.33.
-        ((1.0, 5.0), (4.0, 4.0), (4, 1)),
-        # Nothing up to 8 replicas balances 1:20: 7:1 takes 8 / 7 = 1.14, 4:1 takes 5 / 4 = 1.25.
-        ((1.0, 20.0), (1.0, 1.0), (4, 1)),
-        # A cheap decode replica may idle: 1:1 takes 8.1 for 1, 2:1 would take 16.1 for 1.9.
-        ((1.0, 1.9), (8.0, 0.1), (1, 1)),
+        ((1.0, 1.0), (1.0, 1.0), 0.02, (1, 1)),
+        # 1:3 takes 4 accelerators for 3 requests, 1.33; 1:2 takes 1.5, 12.5 % more; 1:1 takes 2.
+        ((3.0, 1.0), (1.0, 1.0), 0.02, (1, 3)),
+        ((3.0, 1.0), (1.0, 1.0), 0.25, (1, 2)),
+        # 5:1 is exact, 24 for 5 = 4.8; 3:1 takes 16 for 3 = 5.33, 2:1 12 for 2 = 6, just within.
+        ((1.0, 5.0), (4.0, 4.0), 0.02, (5, 1)),
+        ((1.0, 5.0), (4.0, 4.0), 0.2501, (2, 1)),
+        # Nothing up to 8 replicas balances 1:20: 7:1 takes 8 / 7 = 1.14, 6:1 1.17, 2 % more.
+        ((1.0, 20.0), (1.0, 1.0), 0.02, (7, 1)),
     ],
 )
-def test_ratio_by_hand(rates, gpus, expected):
-    assert ratio(rates, gpus) == expected
+def test_ratios_by_hand(rates, gpus, within, expected):
+    some = [(size, need, (0, 0, x, y)) for size, need, x, y in ratios(rates, gpus)]
+    assert smallest(some, within)[2][2:] == expected
 
 
 def test_units_are_offered_only_where_the_scenario_asks():
@@ -174,6 +175,19 @@ def test_price_of_a_unit_adds_both_accelerators(long):
         assert price[i] == pytest.approx(usd / (table.rate_rps[i] * 12_300 * 3600 / 1e6), rel=2e-3)
     both = next(i for i in of_units(long) if len(table.configurations[i].accelerators) == 2)
     assert " + " in way[both]
+
+
+def test_kept_units_save_what_a_replica_on_one_of_their_accelerators_would_take(long):
+    table = long.table
+    need = {i: {name: sum(p.gpus * p.copies for p in table.configurations[i].parts
+                          if p.accelerator == name) / table.rate_rps[i]
+                for name in table.configurations[i].accelerators}
+            for i in table.kept.tolist()}  # fmt: skip
+    for i in (i for i in need if table.configurations[i].decode):
+        plain = [j for j in need if not table.configurations[j].decode]
+        for name in need[i]:
+            others = [need[j][name] for j in plain if name in need[j]]
+            assert all(need[i][name] < other for other in others)
 
 
 def test_rows_show_both_sides(long):

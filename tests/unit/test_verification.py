@@ -207,6 +207,24 @@ def test_static_batches_are_no_pass():
     assert of["other"].reason == "static batches are not simulated"
 
 
+def test_a_unit_on_two_accelerators_falls_with_either():
+    # Four units of 2 of g and 4 of h: one full node of g, two of h. The node of g takes all four,
+    # one of h two, and two carry 4 requests/s, 2 each.
+    plan, _, fleet = small_plan(4.0, lots=1.0, rps=4.0)
+    plan.candidates[0].accelerators = ("g", "h")
+    plan.candidates[0].parts = (("g", 2, 1), ("h", 2, 2))
+    other = SimpleNamespace(**{**vars(fleet), "accelerator": "h", "lots_by_block": [[2.0]]})
+    plan.fleet.append(other)
+    both = {**NODES, ("h", "hq"): NODES["g", "hq"]}
+    normal, of_g, of_h = loads(plan, both, 0.9)
+    assert (normal.replicas, normal.node_replicas, normal.idle_nodes) == (4.0, 4, 0)
+    assert of_g.down
+    assert (of_h.replicas, of_h.rps_each) == (2.0, 2.0)
+    # Half a node of h too few: 12 accelerators carry three units, and g stands partly idle.
+    other.lots_by_block = [[1.5]]
+    assert loads(plan, both, 0.9)[0].replicas == 3.0
+
+
 def test_too_few_machines_shrink_every_pool_alike():
     # Seven replicas of 2 want 14 accelerators; 0.85 of two nodes are 13.6.
     plan, _, _ = small_plan(7.0, lots=1.7, rps=4.2)
@@ -399,7 +417,8 @@ def test_a_pool_that_starts_with_its_block_leaves_its_traffic_to_the_others():
 def test_gaps_between_tokens_are_a_promise_of_their_own():
     # Answers of two tokens, one at a time: one gap each, of the step of one token, 1 ms. A promise
     # of 1.5 ms for gaps is kept and one of half a millisecond is not, whatever TPOT allows.
-    slow = Subject(SERVER, requests_of(np.full(1, 1000.0), np.full(1, 2.0)), online(4000), 0.0, 1.0)
+    asked = requests_of(np.full(1, 1000.0), np.full(1, 2.0))
+    slow = Subject(Pool(SERVER), asked, online(4000), 0.0, 1.0)
     plain = trial(slow, load(1, 0.01), seed=1)
     assert plain.tpot is not None
     assert plain.token_itl is None
