@@ -50,8 +50,9 @@ def _workbook() -> Workbook:
     wider, and what should fit on a page does not.
     """
     workbook, font = Workbook(), Font(name=FAMILY, size=10)
-    workbook._fonts = IndexedList([font])
-    workbook._named_styles["Normal"].font = font
+    held: Any = workbook
+    held._fonts = IndexedList([font])
+    held._named_styles["Normal"].font = font
     return workbook
 
 
