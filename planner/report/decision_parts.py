@@ -103,7 +103,7 @@ def approval(paper: Paper, row: int) -> int:
         page.band(number, UNIT, FIRST + 2, "signature")
         page.put(number, FIRST + 3, "Date", "text right")
         page.band(number, FIRST + 4, paper.last, "signature")
-        page.sheet.row_dimensions[number].height = 20
+        page.sheet.row_dimensions[number].height = 17
     facts = (f"Scenario SHA-256 {plan.scenario_sha256}",
              f"inference-fleet-planner {plan.tool_version}, solved {plan.created_at}")  # fmt: skip
     for number, fact in enumerate(facts, row + 4):

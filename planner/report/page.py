@@ -16,13 +16,15 @@ from typing import Any
 
 from openpyxl import Workbook
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE, Cell
+from openpyxl.styles import Font
 from openpyxl.styles.cell_style import StyleArray
 from openpyxl.utils import get_column_letter
+from openpyxl.utils.indexed_list import IndexedList
 from openpyxl.workbook.defined_name import DefinedName
 from openpyxl.worksheet.worksheet import Worksheet
 
 from planner.report.cache_values import Value, with_values
-from planner.report.style import LOOKS, PADDED, RIGHT_LOOKS, TEXT
+from planner.report.style import FAMILY, LOOKS, PADDED, RIGHT_LOOKS, TEXT
 
 LONGEST_TEXT = 32_000
 """A cell holds 32,767 characters."""
@@ -41,11 +43,24 @@ def clean(text: str) -> str:
     return ILLEGAL_CHARACTERS_RE.sub(" ", text)[:LONGEST_TEXT]
 
 
+def _workbook() -> Workbook:
+    """An empty workbook whose default font is installed everywhere.
+
+    Widths of columns count its digits: without Calibri, LibreOffice makes all columns a third
+    wider, and what should fit on a page does not.
+    """
+    workbook, font = Workbook(), Font(name=FAMILY, size=10)
+    held: Any = workbook
+    held._fonts = IndexedList([font])
+    held._named_styles["Normal"].font = font
+    return workbook
+
+
 @dataclass
 class Book:
     """A workbook and the values of its formulas."""
 
-    workbook: Workbook = field(default_factory=Workbook)
+    workbook: Workbook = field(default_factory=_workbook)
     values: dict[str, dict[str, Value]] = field(default_factory=dict)
     """By sheet and cell."""
     _styles: dict[tuple[str, str, bool, float], StyleArray] = field(default_factory=dict)

@@ -21,9 +21,9 @@ _COLUMNS_LEAST = 6
 _LETTERS_A_WIDTH = 1.4
 """Of 9 point text."""
 _LETTERS_A_HEAD = 13
-_ROW = 14
+_ROW, _SECTION = 13, 17
 _GAP = 6
-_LINE = 1.35
+_LINE = 1.25
 """Height of a line of text / its size."""
 
 
@@ -77,7 +77,7 @@ class Paper:
         """Heading over the whole width."""
         self.page.band(row, 1, self.last, "section")
         self.page.put(row, LABEL, title, "section")
-        self.page.sheet.row_dimensions[row].height = 19
+        self.page.sheet.row_dimensions[row].height = _SECTION
 
     def head(self, row: int, title: str, columns: Sequence[str]) -> None:
         """Heading of a table, as high as its longest column needs."""

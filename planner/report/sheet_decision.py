@@ -24,7 +24,9 @@ from planner.report.words import asks, gap_text, plural, promise_text, quality_o
 
 ASKS_MOST, NOTES_MOST = 8, 2
 """Lines on the page; sheet Detail has all."""
-_CHART_ROWS = 13
+_CHART_ROWS = 12
+_MARGINS = 0.4, 0.5
+"""Top and bottom, in inches."""
 
 
 def write_decision(book: Book, parts: Parts, checks: ChecksSheet) -> None:
@@ -35,7 +37,8 @@ def write_decision(book: Book, parts: Parts, checks: ChecksSheet) -> None:
     paper = Paper(page, parts.plan, parts.view, parts.annual, of_columns)
     _title(paper, checks)
     _tiles(paper, parts.cash)
-    row = _ask(paper, 9)
+    paper.gap(4)
+    row = _ask(paper, paper.gap(8))
     row = _costs(paper, paper.gap(row))
     row = decision_parts.options(paper, parts, paper.gap(row))
     row = decision_parts.breaks(paper, parts, paper.gap(row))
@@ -44,6 +47,7 @@ def write_decision(book: Book, parts: Parts, checks: ChecksSheet) -> None:
     decision_parts.approval(paper, paper.gap(row))
     paper.finish()
     page.print_setup(one_page=True, portrait=True)
+    page.sheet.page_margins.top, page.sheet.page_margins.bottom = _MARGINS
 
 
 def _title(paper: Paper, checks: ChecksSheet) -> None:

@@ -23,6 +23,7 @@ from planner.result import ClassTraffic, FleetRow, Plan
 
 LABEL, UNIT, GPUS, KW, FIRST = range(1, 6)
 HEAD, YEAR_ROW = 4, 5
+_WIDTHS = (44, 9, 7, 8)
 _NOTE = "Violet: optimizer results, values; solve again to change them. Black: formulas."
 
 
@@ -59,7 +60,7 @@ ROWS_WITH_CHART = 30
 def write_fleet(book: Book, plan: Plan) -> FleetSheet:
     """Write the sheet."""
     count = len(plan.periods)
-    page = book.page("Fleet", widths=(44, 9, 7, 8, *[8.5] * count))
+    page = book.page("Fleet", widths=(*_WIDTHS, *[8.5] * count))
     page.heading("Fleet by period", _NOTE)
     page.put(HEAD, LABEL, "Period", "head")
     page.put(HEAD, UNIT, "Unit", "head unit")
@@ -111,7 +112,8 @@ class _Writer:
 
     def solved(self, label: str, unit: str, values: Sequence[float], style: str = "") -> int:
         whole = all(float(value).is_integer() for value in values)
-        self.page.put(self.row, LABEL, label)
+        self.page.put(self.row, LABEL, label, "label wrap")
+        self.page.fit_height(self.row, ((label, _WIDTHS[0]),))
         self.page.put(self.row, UNIT, unit, "unit")
         self.page.row(self.row, FIRST, values, "solved", style or (COUNT if whole else CENTS))
         self.row += 1

@@ -35,6 +35,8 @@ _API, TOKEN_WEIGHT = "api", 4.0
 2026 (quartiles 3 and 5). It only divides a class's cost, and stands in a blue cell."""
 _MONTHS = "#,##0.0_)"
 """Of paybacks: 0 is a number, the plan is ahead from the start."""
+_TWO_LINES = 22
+"""Letters that two lines of a heading hold."""
 _LEAST_RATE, _CENTS_FROM_USD = -0.9, 0.1
 _NOTE = "Positive is cost. Green and black follow the inputs; violet is as solved."
 DIFFERENCES = (
@@ -86,7 +88,8 @@ class _Writer:
         self.page.put(self.row, LABEL, title, "head")
         self.page.put(self.row, UNIT, "Unit", "head unit")
         self.page.row(self.row, FIRST, columns, "head right")
-        self.page.sheet.row_dimensions[self.row].height = 26
+        longest = max(map(len, columns))
+        self.page.sheet.row_dimensions[self.row].height = 38 if longest > _TWO_LINES else 26
         self.row += 1
 
     def formula(

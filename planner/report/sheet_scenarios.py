@@ -30,6 +30,7 @@ from planner.report.sheet_costs import (
     time_line,
 )
 from planner.report.style import COUNT, MONEY, TEAL
+from planner.units import MONTHS_PER_YEAR
 
 SWITCH_NAME = "Scenario"
 """Global name of the cell that chooses."""
@@ -41,8 +42,8 @@ _NOTE = (
     "number."
 )
 _NOT_PRINTED = (
-    "Fleet, Sizing trail and Latency always show the plan. Months and quantities are stored "
-    "values, not printed."
+    "Fleet, Sizing trail and Latency always show the plan. Later months and all quantities are "
+    "stored values, not printed."
 )
 
 
@@ -115,7 +116,9 @@ def write_scenarios(
     )
     page.freeze(TOP, FIRST)
     page.put(3, LABEL, _NOT_PRINTED, "note")
-    page.sheet.print_area = f"A1:{get_column_letter(TOTAL)}{_CASH + len(figures)}"
+    page.sheet.print_area = (
+        f"A1:{get_column_letter(min(last, FIRST + MONTHS_PER_YEAR - 1))}{_CASH + len(figures)}"
+    )
     page.print_setup()
     shown = page.address(TOP + 2, TOTAL)
     return ScenariosSheet(page.sheet.title, tuple(figures), saved, blocks, last, shown, next_row)

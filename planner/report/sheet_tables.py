@@ -14,7 +14,7 @@ CANDIDATES_MOST = 3000
 
 _BEGINNING = 50
 """Letters of a source that an earlier row has in full."""
-PRINTED_MOST, PRINTED_LAST = 100, "Cheapest way"
+PRINTED_MOST, PRINTED_LAST = 90, "Cheapest way"
 """Rows that are printed, those used and the cheapest kept come first; and the last column."""
 
 SOURCE_WIDTHS = (40, 16, 13, 11, 10, 6, 13, 66)
@@ -34,7 +34,7 @@ CANDIDATE_COLUMNS: tuple[tuple[str, str, float, str], ...] = (
     ("GPUs", "gpus", 7, COUNT),
     ("Feasible", "feasible", 9, TEXT),
     ("USD/Mtoken", "usd_per_mtoken", 12, CENTS),
-    ("Cheapest way", "usd_per_mtoken_way", 26, TEXT),
+    ("Cheapest way", "usd_per_mtoken_way", 34, TEXT),
     ("Rate alone, requests/s", "lambda_star_rps", 12, CENTS),
     ("Stability, requests/s", "stability_rps", 12, CENTS),
     ("Pool slope, requests/s", "rate_rps", 12, CENTS),
