@@ -67,6 +67,8 @@ class Pools:
     """(candidates,): slope a of the pool's capacity line a x replicas - offset."""
     offset_rps: Array
     """(candidates,): offset delta >= 0, lost once in an open pool."""
+    small_rps: Array
+    """(candidates, 3): what pools of 1, 2 and 3 replicas carry, nowhere less than the line."""
     allowed: Flags
     """(candidates, sites): residency and what can stand or be rented there."""
     replicas_max: Array

@@ -8,6 +8,7 @@ from planner import pipeline
 from planner.candidates.subject import Subject, promise_of
 from planner.errors import InfeasibleError, StoppedError
 from planner.files.catalog import load_catalog
+from planner.perf.pooling import carried_rps
 from planner.result import CandidateRow, Plan, Repair, RepairRound, TestedPool, Verification
 from planner.schema.catalog import Catalog
 from planner.schema.demand import Online
@@ -151,9 +152,13 @@ def _tightened(
 
 
 def _planned_rps(row: CandidateRow, load: TestedPool) -> float:
-    """Rate of one replica on the candidate's capacity line, at the load's pool."""
-    line = (row.rate_rps or 0.0) - (row.offset_rps or 0.0) / max(load.replicas, 1.0)
-    return max(line, load.rps_per_replica)
+    """Rate of one replica that the candidate was planned for, in a pool of the load's size."""
+    replicas = max(load.replicas, 1.0)
+    pool_rps = carried_rps(
+        replicas, peak_replicas=replicas, rate_rps=row.rate_rps or 0.0,
+        offset_rps=row.offset_rps or 0.0, small_rps=row.small_rps,
+    )  # fmt: skip
+    return max(float(pool_rps) / replicas, load.rps_per_replica)
 
 
 def _held_share(subject: Subject, load: TestedPool, *, planned_rps: float, seed: int) -> float:

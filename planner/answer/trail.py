@@ -326,7 +326,8 @@ def _operating_point(chosen: Chosen) -> Items:
         _item("Stability limit of a replica", stable, "requests/s"),
         _item("Promised rate, replica alone", alone, "requests/s"),
         _item("Promised rate, each more in a pool", slope, "requests/s",
-              f"pool carries {slope:.4g} x replicas - {offset:.4g}"),
+              f"pool carries {slope:.4g} x replicas - {offset:.4g}; with 1, 2, 3 replicas "
+              + ", ".join(f"{rps:.4g}" for rps in table.small_rps[i].tolist())),
         _item("Headroom below stability", 1 - slope / stable, "frac"),
         _item("What limits it", table.bindings[i].replace("_", " ")),
         _item("Replicas at the peak, first and last period",

@@ -102,6 +102,7 @@ def _pools(case: Case, axes: Axes, priced: Money) -> seam.Pools:
         ),
         rate_rps=rate,
         offset_rps=offset,
+        small_rps=case.table.small_rps[kept],
         allowed=np.array(may_stand, bool).reshape(len(configs), len(axes.sites)),
         replicas_max=np.ceil((peak[class_of] + offset[:, None]) / rate[:, None]) + 1,
         energy_usd=_energy(case, axes, priced),

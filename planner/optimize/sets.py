@@ -28,6 +28,10 @@ bound of 32 made a small synthetic fleet 3.4 % dearer by rounding up afterwards,
 fleet of 45 rented nodes 0.2 %."""
 
 
+SIZED_FROM = 1e-6
+"""Replicas by which a small pool carries more than the line, from which it is one by choice."""
+
+
 @dataclass(frozen=True)
 class Lookup:
     """Subscripts and derived figures behind one model; floats are plain for Pyomo."""
@@ -49,6 +53,12 @@ class Lookup:
     """[c][t][b] replicas that carry the whole class"""
     offset: list[float]
     """[c] replicas lost in an open pool"""
+    small: list[list[float]]
+    """[c][k - 1] what k replicas carry, in replicas of the line"""
+    lost: list[list[float]]
+    """[c][k - 1] replicas lost in a pool of k"""
+    sizes: list[list[list[int]]]
+    """[c][t] replicas of the small pools to choose from"""
     replica_nodes: list[float]
     """[c] nodes of one replica"""
     lot_nodes: list[float]
@@ -79,6 +89,44 @@ def offset_replicas(p: Problem) -> Array:
     """Replicas lost once in an open pool, (candidates,); 0 where rate is 0."""
     rate, offset = p.pools.rate_rps, p.pools.offset_rps
     return np.asarray(np.divide(offset, rate, out=np.zeros(rate.shape), where=rate > 0))
+
+
+def small_replicas(p: Problem) -> Array:
+    """What 1, 2, 3 replicas carry, in replicas of the line, (candidates, 3); 0 where rate is 0."""
+    rate = p.pools.rate_rps[:, None]
+    small = p.pools.small_rps
+    return np.asarray(np.divide(small, rate, out=np.zeros(small.shape), where=rate > 0))
+
+
+def small_lost(p: Problem) -> Array:
+    """Replicas lost in pools of 1, 2, 3, (candidates, 3).
+
+    So many that a pool that keeps load + lost active, at any part of its load, has at least the
+    replicas that carry it.
+    """
+    small = small_replicas(p)
+    lost = np.maximum.accumulate(np.arange(1, small.shape[1] + 1) - small, axis=1)
+    return np.asarray(np.clip(lost, 0.0, offset_replicas(p)[:, None]))
+
+
+def small_sizes(p: Problem) -> list[list[list[int]]]:
+    """Sizes of small pools to choose from, by candidate and period.
+
+    Those that carry more than the line, where few replicas carry the whole class: in a larger
+    fleet the line is close.
+    """
+    small, offset, full = small_replicas(p), offset_replicas(p), full_replicas(p)
+    most = np.where(p.demand.batch[p.pools.class_of][:, None], np.inf, full.max(axis=2))
+    sizes = np.arange(1, small.shape[1] + 1)
+    above = small > np.maximum(sizes - offset[:, None], 0.0) + SIZED_FROM
+
+    def choices(c: int, t: int) -> list[int]:
+        if offset[c] <= 0 or not 0 < most[c, t] <= small[c, -1]:
+            return []
+        last = int(np.argmax(small[c] >= most[c, t]))
+        return [k for k in sizes[: last + 1].tolist() if above[c, k - 1]]
+
+    return [[choices(c, t) for t in range(full.shape[1])] for c in range(full.shape[0])]
 
 
 def busiest_block(p: Problem) -> Whole:
@@ -177,6 +225,9 @@ def look_up(p: Problem) -> Lookup:
         traffic=has_traffic(p).tolist(),
         full=full_replicas(p).tolist(),
         offset=offset_replicas(p).tolist(),
+        small=small_replicas(p).tolist(),
+        lost=small_lost(p).tolist(),
+        sizes=small_sizes(p),
         replica_nodes=replica_nodes(p).tolist(),
         lot_nodes=lot_nodes(p).tolist(),
         nodes_max=nodes_max(p, pools).tolist(),
