@@ -25,8 +25,10 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from planner.perf.admission import Blocking
 from planner.perf.arrivals import Arrivals
 from planner.perf.bracket import largest_passing
+from planner.perf.decode_tail import Spread
 from planner.perf.lengths import Lengths
 from planner.perf.operating_point import (
     Point,
@@ -87,7 +89,7 @@ class Capacity:
 
 
 @dataclass(frozen=True)
-class _Promise:
+class Promise:
     """Targets over candidates, and the share of requests that may exceed each."""
 
     ttft_s: Array
@@ -101,9 +103,7 @@ def throughput_max(replica: Replica, lengths: Lengths) -> Array:
 
     0 where the cache cannot hold the 99th percentile of prompt + answer.
     """
-    return np.where(
-        _fits(replica, lengths, FITS_PERCENTILE), stability_limit(replica, lengths), 0.0
-    )
+    return np.where(fits(replica, lengths, FITS_PERCENTILE), stability_limit(replica, lengths), 0.0)
 
 
 def stability_limit(replica: Replica, lengths: Lengths) -> Array:
@@ -161,26 +161,41 @@ def lambda_star(
     `KV_CACHE` where the cache cannot hold a request at the higher of the two percentiles.
     """
     shape = replica.overhead_s.shape
-    promise = _Promise(
-        _finite(ttft_s, shape),
-        1.0 - ttft_percentile,
-        _finite(tpot_s, shape),
-        1.0 - tpot_percentile,
-    )
+    promise = promise_of(shape, ttft_s, ttft_percentile, tpot_s, tpot_percentile)
     arrivals = Arrivals(arrival_cv**2, replicas)
     if utilization_max is None:
-        utilization_max = UTILIZATION_MAX_BURSTY if arrival_cv > BURSTY_CV else UTILIZATION_MAX
+        utilization_max = trusted_utilization(arrival_cv)
     stable = stability_limit(replica, lengths) if stability_rps is None else stability_rps
-    holds = _fits(replica, lengths, max(ttft_percentile, tpot_percentile)) & (stable > 0)
-    rate, binding = np.zeros(shape), np.full(shape, int(Binding.KV_CACHE))
+    holds = fits(replica, lengths, max(ttft_percentile, tpot_percentile)) & (stable > 0)
+
+    def worst(rate: Array, index: Whole) -> tuple[Array, Whole]:
+        point = operate(take(replica, index), lengths, arrivals, rate_rps=rate)
+        spread = spread_of(point)
+        blocked = admission_of(point, spread, stable[index])
+        return violation(point, spread, blocked, of(promise, index))
+
+    return largest_rate(worst, holds=holds, stable=stable, utilization_max=utilization_max)
+
+
+def largest_rate(
+    worst: Callable[[Array, Whole], tuple[Array, Whole]],
+    *,
+    holds: NDArray[np.bool_],
+    stable: Array,
+    utilization_max: float,
+) -> Capacity:
+    """Largest rate without violation, of candidates that can hold a request.
+
+    Parameters
+    ----------
+    worst : `violation` of (rates, positions): above 0 where a promise breaks, and its cause.
+    holds : candidates whose cache can hold a long request, (candidates,).
+    """
+    rate, binding = np.zeros(stable.shape), np.full(stable.shape, int(Binding.KV_CACHE))
     fit = np.flatnonzero(holds)
     if fit.size:
-        targets = _of(promise, fit)
         rate[fit], binding[fit] = _search(
-            take(replica, fit),
-            lengths,
-            arrivals,
-            targets,
+            lambda guess, index: worst(guess, fit[index]),
             stable=stable[fit],
             utilization_max=utilization_max,
         )
@@ -188,23 +203,16 @@ def lambda_star(
 
 
 def _search(
-    replica: Replica,
-    lengths: Lengths,
-    arrivals: Arrivals,
-    promise: _Promise,
-    *,
-    stable: Array,
-    utilization_max: float,
+    worst: Callable[[Array, Whole], tuple[Array, Whole]], *, stable: Array, utilization_max: float
 ) -> tuple[Array, Whole]:
     """Rate and binding of candidates that can hold a request."""
     codes = np.full(stable.shape, int(Binding.UNREACHABLE))
 
     def broken(rate: Array, index: Whole) -> Array:
-        point = operate(take(replica, index), lengths, arrivals, rate_rps=rate)
-        worst, code = _violation(point, _of(promise, index), stable[index])
-        failing = worst > 0
+        excess, code = worst(rate, index)
+        failing = excess > 0
         codes[index[failing]] = code[failing]
-        return worst
+        return excess
 
     everyone = np.arange(stable.size)
     low, high = stable * ZERO_LOAD_FRAC, stable * min(utilization_max, STABILITY_FRAC)
@@ -229,10 +237,13 @@ def _search(
     return rate, codes
 
 
-def _violation(point: Point, promise: _Promise, stable: Array) -> tuple[Array, Whole]:
-    """Logarithm of the worse of the two chances to exceed over its allowance, and its cause."""
-    spread = spread_of(point)
-    blocked = admission_of(point, spread, stable)
+def violation(
+    point: Point, spread: Spread, blocked: Blocking, promise: Promise
+) -> tuple[Array, Whole]:
+    """Logarithm of the worse of the two chances to exceed over its allowance, and its cause.
+
+    Each (candidates,).
+    """
     ttft, ttft_open = ttft_exceeds(point, blocked, promise.ttft_s / TTFT_MARGIN)
     late = _log_ratio(ttft, promise.ttft_miss_frac)
     slow = _log_ratio(tpot_exceeds(point, spread, promise.tpot_s), promise.tpot_miss_frac)
@@ -320,7 +331,26 @@ def _quantile(exceeds: Callable[[Array], Array], shape: tuple[int, ...], miss_fr
     return np.where(beyond, np.inf, np.where(never, 0.0, np.exp(high)))
 
 
-def _fits(replica: Replica, lengths: Lengths, percentile: float) -> NDArray[np.bool_]:
+def trusted_utilization(arrival_cv: float) -> float:
+    """Share of the stability limit beyond which the formulas are not to be trusted."""
+    return UTILIZATION_MAX_BURSTY if arrival_cv > BURSTY_CV else UTILIZATION_MAX
+
+
+def promise_of(
+    shape: tuple[int, ...],
+    ttft_s: ArrayLike,
+    ttft_percentile: float,
+    tpot_s: ArrayLike,
+    tpot_percentile: float,
+) -> Promise:
+    """Targets, a number or (candidates,), for candidates of this shape."""
+    return Promise(
+        _finite(ttft_s, shape), 1.0 - ttft_percentile, _finite(tpot_s, shape), 1.0 - tpot_percentile
+    )
+
+
+def fits(replica: Replica, lengths: Lengths, percentile: float) -> NDArray[np.bool_]:
+    """Whether the cache holds a request at this percentile of prompt + answer, (candidates,)."""
     return np.asarray(replica.kv_tokens >= lengths.request_tokens(percentile))
 
 
@@ -329,8 +359,9 @@ def _finite(target_s: ArrayLike, shape: tuple[int, ...]) -> Array:
     return np.broadcast_to(np.minimum(np.asarray(target_s, float), TIME_RANGE_S[1]), shape)
 
 
-def _of(promise: _Promise, index: Whole) -> _Promise:
-    return _Promise(
+def of(promise: Promise, index: Whole) -> Promise:
+    """The promise to some candidates."""
+    return Promise(
         promise.ttft_s[index],
         promise.ttft_miss_frac,
         promise.tpot_s[index],
