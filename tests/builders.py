@@ -27,6 +27,7 @@ FIELDS: dict[str, dict[str, tuple[str, type, Any]]] = {
     },
     "Pools": {
         "class_of": ("c", int, 0),
+        "pool_of": ("c", int, None),
         "accelerator_of": ("c", int, 0),
         "replica_gpus": ("c", float, 8.0),
         "rate_rps": ("c", float, 2.5),
@@ -90,6 +91,8 @@ def make_problem(
     pools = _section(FIELDS["Pools"], sizes, fields)
     if "replicas_max" not in fields:
         pools["replicas_max"] = _replicas_max(pools, made["Demand"])
+    if "pool_of" not in fields:
+        pools["pool_of"] = np.arange(c)
     if "small_rps" not in fields:
         pools["small_rps"] = _on_the_line(pools)
     limits = shape.Limits(

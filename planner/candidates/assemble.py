@@ -93,6 +93,7 @@ def _pools(case: Case, axes: Axes, priced: Money) -> seam.Pools:
                  for c in configs]  # fmt: skip
     return seam.Pools(
         class_of=class_of,
+        pool_of=np.arange(len(kept)),
         accelerator_of=np.array(
             [axes.accelerators.index(c.accelerator) for c in configs], np.int64
         ),

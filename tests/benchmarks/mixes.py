@@ -1,10 +1,10 @@
-"""Linear rows of ten mixes against simulation of the mixed streams.
+"""Lines of ten mixes against simulation of the mixed streams.
 
     python -m tests.benchmarks.mixes
 
-For each mix, pool size and share of the first class: what the row below the formulas' border gives
-the pool, over the largest total rate at which simulation finds every class's promise kept. Above 1
-a promise breaks: such a mix must not be offered.
+For each mix, pool size and share of the first class: what the line below the formulas' border
+gives the pool, over the largest total rate at which simulation finds every class's promise kept.
+Above 1 a promise breaks: such a mix must not be offered.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def row_of(engine: Engine, kinds: tuple[Kind, Kind], replicas: int) -> np.ndarra
     border = mixture.border(
         replica_of(engine), [member(kind) for kind in kinds], shares, replicas=replicas
     )
-    return mixture.linear_row(shares, border[0], EXPECTED)
+    return mixture.linear_row(shares, border[0], EXPECTED) * (1.0 - mixture.ROW_MARGIN)
 
 
 def simulated(

@@ -184,3 +184,30 @@ def test_shares_of_own_rates_break_a_promise_that_the_row_keeps():
         REPLICA, mixture.mixed([k.lengths() for k in kinds], added / added.sum())
     )
     assert kept.sum() > 0.1 * stable[0]
+
+
+def test_a_mix_line_lies_below_the_border_of_every_pool():
+    members, shares = [member(CHAT), member(SEARCH)], mixture.rays(2)
+    sizes = (1, 2, 3, 8)
+    line = mixture.mix_line(REPLICA, members, expected_rps=[30.0, 6.0], pool_sizes=sizes)
+    lost = line.offset_rps / line.rate_rps
+    assert lost[0] == pytest.approx(lost[1])
+    for k in sizes:
+        border = mixture.border(REPLICA, members, shares, replicas=k)[0] * k
+        on_line = (k - lost[0]) / (shares @ (1.0 / line.rate_rps))
+        assert np.all(on_line <= border)
+        if k <= 3:
+            small = 1.0 / (shares @ (1.0 / line.small_rps[:, k - 1]))
+            assert np.all(small <= border)
+            assert np.all(small >= on_line * (1 - 1e-9))
+    # On the ray expected it gives up no more than the margin and what the other rays ask.
+    usual = np.array([30.0, 6.0]) / 36.0
+    whole = mixture.mix_star(REPLICA, members, usual, replicas=8).rate_rps[0] * 8
+    assert (8 - lost[0]) / (usual @ (1.0 / line.rate_rps)) > 0.8 * whole
+
+
+def test_no_mix_line_where_a_promise_is_out_of_reach():
+    never = replace(CHAT, ttft_s=1e-3)
+    members = [member(never), member(SEARCH)]
+    found = mixture.mix_line(REPLICA, members, expected_rps=[1.0, 1.0], pool_sizes=(1, 2, 3))
+    assert found is None
