@@ -48,6 +48,8 @@ Whole = NDArray[np.int64]
 
 RAYS = (0.002, 0.02, 0.06, 0.15, 0.3, 0.5, 0.7, 0.85, 0.94, 0.98, 0.998)
 """Shares of one class of two: the border bends most where the other is almost absent."""
+NOISE_FRAC = 1e-9
+"""An offset below this share of the slope is rounding."""
 SMALL_SIZES = (1, 2, 3)
 """Pools whose capacity is said without a line."""
 RARE_FRAC = 0.002
@@ -348,45 +350,47 @@ class MixLine:
     """(members, 3): sum of lambda_d / small_d <= 1 in pools of 1, 2 and 3."""
 
 
-def mix_line(
+def mix_lines(
     replica: Replica,
     members: Sequence[Member],
     *,
     expected_rps: ArrayLike,
     pool_sizes: Sequence[int],
     utilization_max: float | None = None,
-) -> MixLine | None:
-    """Lines of one configuration's pools below the border of every size; None where there is none.
+) -> list[MixLine | None]:
+    """Line of each candidate's pools below the border of every size; None where there is none.
 
     The row is fitted at the tabulated size nearest below the pool expected; pools of other sizes
     carry as many rows as they do on their worst ray.
 
     Parameters
     ----------
-    replica : of one candidate.
     expected_rps : the members' largest rates, to be carried by one pool [1/s], (members,).
     pool_sizes : k, ascending from 1, with 1, 2 and 3 among them.
     """
     asked, shares = np.asarray(expected_rps, float), rays(len(members))
-    sizes = np.array(pool_sizes, float)
-    borders = np.stack(
-        [
-            border(replica, members, shares, replicas=k, utilization_max=utilization_max)[0]
-            for k in sizes.tolist()
-        ]
-    )
+    borders = [
+        border(replica, members, shares, replicas=float(k), utilization_max=utilization_max)
+        for k in pool_sizes
+    ]
     # More replicas never carry less each.
-    borders = np.maximum.accumulate(borders, axis=0)
-    usual = asked / asked.sum()
+    by_size = np.maximum.accumulate(np.stack(borders), axis=0)
+    return [_line(shares, by_size[:, c], asked, pool_sizes) for c in range(by_size.shape[1])]
+
+
+def _line(shares: Array, borders: Array, asked: Array, pool_sizes: Sequence[int]) -> MixLine | None:
+    """One candidate's line; borders (sizes, rays)."""
+    sizes, usual = np.array(pool_sizes, float), asked / asked.sum()
     row = linear_row(shares, borders[-1], usual)
     if not np.all(row > 0):
         return None
     expected = max(float((asked / row).sum()), 1.0)
-    fitted = max(int(np.searchsorted(sizes, expected, side="right")) - 1, 0)
+    fitted = int(np.searchsorted(sizes, expected, side="right")) - 1
     if np.all(borders[fitted] > 0):
         row = linear_row(shares, borders[fitted], usual)
     parts = np.array([pool_parts(shares, values, row) for values in borders])
     carried = parts * (1.0 - ROW_MARGIN) * sizes
-    slope, offset = capacity_line(sizes, carried, expected)
-    small = carried[[pool_sizes.index(k) for k in SMALL_SIZES]]
-    return MixLine(float(slope) * row, float(offset) * row, row[:, None] * small)
+    slope, offset = (float(x) for x in capacity_line(sizes, carried, expected))
+    offset = offset if offset > NOISE_FRAC * slope else 0.0
+    small = carried[[list(pool_sizes).index(k) for k in SMALL_SIZES]]
+    return MixLine(slope * row, offset * row, row[:, None] * small)

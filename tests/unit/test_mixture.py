@@ -189,7 +189,7 @@ def test_shares_of_own_rates_break_a_promise_that_the_row_keeps():
 def test_a_mix_line_lies_below_the_border_of_every_pool():
     members, shares = [member(CHAT), member(SEARCH)], mixture.rays(2)
     sizes = (1, 2, 3, 8)
-    line = mixture.mix_line(REPLICA, members, expected_rps=[30.0, 6.0], pool_sizes=sizes)
+    [line] = mixture.mix_lines(REPLICA, members, expected_rps=[30.0, 6.0], pool_sizes=sizes)
     lost = line.offset_rps / line.rate_rps
     assert lost[0] == pytest.approx(lost[1])
     for k in sizes:
@@ -209,5 +209,5 @@ def test_a_mix_line_lies_below_the_border_of_every_pool():
 def test_no_mix_line_where_a_promise_is_out_of_reach():
     never = replace(CHAT, ttft_s=1e-3)
     members = [member(never), member(SEARCH)]
-    found = mixture.mix_line(REPLICA, members, expected_rps=[1.0, 1.0], pool_sizes=(1, 2, 3))
-    assert found is None
+    found = mixture.mix_lines(REPLICA, members, expected_rps=[1.0, 1.0], pool_sizes=(1, 2, 3))
+    assert found == [None]
