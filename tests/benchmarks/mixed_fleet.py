@@ -19,7 +19,8 @@ from planner.candidates.assemble import build
 from planner.candidates.case import Axes, Case
 from planner.files.catalog import load_catalog
 from planner.optimize.solve import optimize
-from planner.perf.mixture import Member, MixLine, mix_lines
+from planner.perf.mix_region import MixLine, mix_lines
+from planner.perf.mixture import Member
 from planner.perf.steps import take
 from planner.pipeline import case
 from planner.problem import Problem

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planner.perf import mixture, queueing
+from planner.perf import mix_region, mixture, queueing
 from planner.perf.lengths import Lengths, from_samples
 from planner.perf.replica import Replica
 from planner.simulate.arrivals import Requests, requests_of
@@ -103,11 +103,11 @@ def member(kind: Kind) -> mixture.Member:
 
 def row_of(engine: Engine, kinds: tuple[Kind, Kind], replicas: int) -> np.ndarray:
     """Rates of the linear row of a pool [1/s of one replica]."""
-    shares = mixture.rays(2)
-    border = mixture.border(
+    shares = mix_region.rays(2)
+    border = mix_region.border(
         replica_of(engine), [member(kind) for kind in kinds], shares, replicas=replicas
     )
-    return mixture.linear_row(shares, border[0], EXPECTED) * (1.0 - mixture.ROW_MARGIN)
+    return mix_region.linear_row(shares, border[0], EXPECTED) * (1.0 - mix_region.ROW_MARGIN)
 
 
 def simulated(

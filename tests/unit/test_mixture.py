@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from planner.perf import mixture
+from planner.perf import mix_region, mixture
 from planner.perf.lengths import from_samples
 from planner.perf.queueing import Binding, lambda_star, stability_limit
 from planner.simulate.arrivals import requests_of
@@ -112,9 +112,9 @@ def test_candidates_are_independent_of_each_other():
 
 
 def test_a_row_lies_below_the_border_on_every_ray():
-    members, shares = [member(CHAT), member(REPORT)], mixture.rays(2)
-    border = mixture.border(REPLICA, members, shares, replicas=8)[0]
-    row = mixture.linear_row(shares, border, [0.7, 0.3])
+    members, shares = [member(CHAT), member(REPORT)], mix_region.rays(2)
+    border = mix_region.border(REPLICA, members, shares, replicas=8)[0]
+    row = mix_region.linear_row(shares, border, [0.7, 0.3])
     allowed = 1.0 / (shares @ (1.0 / row))
     assert np.all(allowed <= border)
     # It touches the border somewhere: none through the same rays allows more everywhere.
@@ -122,7 +122,7 @@ def test_a_row_lies_below_the_border_on_every_ray():
 
 
 def test_rays_of_three_classes_hold_every_end_and_sum_to_one():
-    found = mixture.rays(3)
+    found = mix_region.rays(3)
     assert found.sum(axis=1) == pytest.approx(np.ones(len(found)))
     assert found.min() > 0
     assert sorted(found.argmax(axis=1)[:3].tolist()) == [0, 1, 2]
@@ -130,7 +130,7 @@ def test_rays_of_three_classes_hold_every_end_and_sum_to_one():
 
 def test_no_row_where_a_ray_has_no_rate():
     shares = np.array([[1.0, 0.0], [0.0, 1.0]])
-    assert mixture.linear_row(shares, np.array([3.0, 0.0]), [0.5, 0.5]).tolist() == [0.0, 0.0]
+    assert mix_region.linear_row(shares, np.array([3.0, 0.0]), [0.5, 0.5]).tolist() == [0.0, 0.0]
 
 
 def members_of(kinds, shares):
@@ -163,9 +163,9 @@ def test_shares_of_own_rates_break_a_promise_that_the_row_keeps():
     kinds, replicas = (CHAT, patient), 1
     own = np.array([alone(kind, replicas) for kind in kinds])
     added = own * np.array([0.2, 0.8])
-    shares = mixture.rays(2)
-    border = mixture.border(REPLICA, [member(k) for k in kinds], shares, replicas=replicas)[0]
-    row = mixture.linear_row(shares, border, added / added.sum())
+    shares = mix_region.rays(2)
+    border = mix_region.border(REPLICA, [member(k) for k in kinds], shares, replicas=replicas)[0]
+    row = mix_region.linear_row(shares, border, added / added.sum())
     kept = added / float((added / row).sum())
 
     def excess(rates):
@@ -187,13 +187,13 @@ def test_shares_of_own_rates_break_a_promise_that_the_row_keeps():
 
 
 def test_a_mix_line_lies_below_the_border_of_every_pool():
-    members, shares = [member(CHAT), member(SEARCH)], mixture.rays(2)
+    members, shares = [member(CHAT), member(SEARCH)], mix_region.rays(2)
     sizes = (1, 2, 3, 8)
-    [line] = mixture.mix_lines(REPLICA, members, expected_rps=[30.0, 6.0], pool_sizes=sizes)
+    [line] = mix_region.mix_lines(REPLICA, members, expected_rps=[30.0, 6.0], pool_sizes=sizes)
     lost = line.offset_rps / line.rate_rps
     assert lost[0] == pytest.approx(lost[1])
     for k in sizes:
-        border = mixture.border(REPLICA, members, shares, replicas=k)[0] * k
+        border = mix_region.border(REPLICA, members, shares, replicas=k)[0] * k
         on_line = (k - lost[0]) / (shares @ (1.0 / line.rate_rps))
         assert np.all(on_line <= border)
         if k <= 3:
@@ -209,5 +209,5 @@ def test_a_mix_line_lies_below_the_border_of_every_pool():
 def test_no_mix_line_where_a_promise_is_out_of_reach():
     never = replace(CHAT, ttft_s=1e-3)
     members = [member(never), member(SEARCH)]
-    found = mixture.mix_lines(REPLICA, members, expected_rps=[1.0, 1.0], pool_sizes=(1, 2, 3))
+    found = mix_region.mix_lines(REPLICA, members, expected_rps=[1.0, 1.0], pool_sizes=(1, 2, 3))
     assert found == [None]
