@@ -7,6 +7,7 @@ gives the percentiles of each.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,12 +15,16 @@ import numpy as np
 
 from planner.simulate.arrivals import Requests
 from planner.simulate.pool import Pool, Run, simulate
-from planner.simulate.rates import Promise, counted_requests, rate_without_excess
-from planner.simulate.statistics import Estimate
+from planner.simulate.rates import Promise, counted_requests
 
 RARE_COUNT = 2_000
 """Requests of every class that are counted in a batch: of so many a 95th percentile is known."""
 COUNT_MOST = 400_000
+STEP = 1.25
+"""Factor from one rate to the next until one is kept and one broken."""
+RATE_RTOL = 0.01
+LEAST_FRAC = 0.01
+"""Share of the guess below which no rate is tried."""
 
 
 @dataclass(frozen=True)
@@ -86,32 +91,48 @@ def simulate_mix(
     ]  # fmt: skip
 
 
-def refined_mix_rate(
+def largest_mix_rate(
     pool: Pool,
     members: Sequence[Member],
     *,
     guess_rps: float,
     limit_rps: float,
     arrival_cv: float = 1.0,
+    count: int | None = None,
     batches: int = 4,
     seed: int = 0,
-    count: int | None = None,
-) -> Estimate:
-    """Largest total rate of one replica at which every member's promise holds [1/s].
+) -> float:
+    """Largest total rate of one replica at which every member's promise holds, to 1 % [1/s].
 
-    Arguments as for `rates.refined_rate`.
+    The same requests at every rate; 0 where the promises hold not even at 1 % of the guess.
+
+    Parameters
+    ----------
+    guess_rps : of one replica, where the search begins: the formulas' rate.
+    limit_rps : of one replica, none above is tried: the stability limit.
     """
 
-    def excess(rate_rps: float, own: int) -> float:
+    def kept(rate_rps: float) -> bool:
         runs = simulate_mix(
             pool, members, rate_rps=rate_rps * pool.replicas, arrival_cv=arrival_cv,
-            count=count, batches=1, seed=own,
+            count=count, batches=batches, seed=seed,
         )  # fmt: skip
-        return max(m.promise.excess(run) for m, run in zip(members, runs, strict=True))
+        return all(m.promise.kept_by(run) for m, run in zip(members, runs, strict=True))
 
-    return rate_without_excess(
-        excess, guess_rps=guess_rps, limit_rps=limit_rps, batches=batches, seed=seed
-    )
+    low, high = 0.0, min(guess_rps, limit_rps)
+    while kept(high):
+        if high >= limit_rps:
+            return high
+        low, high = high, min(high * STEP, limit_rps)
+    while low == 0.0:
+        if high < LEAST_FRAC * guess_rps:
+            return 0.0
+        lower = high / STEP
+        low, high = (lower, high) if kept(lower) else (0.0, lower)
+    while high > low * (1.0 + RATE_RTOL):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if kept(middle) else (low, middle)
+    return low
 
 
 def _count(pool: Pool, members: Sequence[Member]) -> int:

@@ -93,38 +93,18 @@ def refined_rate(
     """
     if not (guess_rps > 0 and limit_rps > 0):
         raise ValueError(f"rates must be positive, got {guess_rps} and {limit_rps}")
+    seeds = np.random.SeedSequence(seed).generate_state(batches, np.uint32).tolist()
     size = counted_requests(pool) if count is None else count
 
-    def excess(rate_rps: float, own: int) -> float:
-        run = simulate(
-            pool, requests, rate_rps=rate_rps * pool.replicas, arrival_cv=arrival_cv,
-            count=size, batches=1, seed=own,
-        )  # fmt: skip
-        return promise.excess(run)
-
-    return rate_without_excess(
-        excess, guess_rps=guess_rps, limit_rps=limit_rps, batches=batches, seed=seed
-    )
-
-
-def rate_without_excess(
-    excess: Callable[[float, int], float],
-    *,
-    guess_rps: float,
-    limit_rps: float,
-    batches: int = 4,
-    seed: int = 0,
-) -> Estimate:
-    """Largest rate at which excess is at most 0, over batches with their own requests each.
-
-    Parameters
-    ----------
-    excess : of (rate, seed of the batch): logarithm of the worst percentile over its target.
-    """
-    seeds = np.random.SeedSequence(seed).generate_state(batches, np.uint32).tolist()
-
     def largest(own: int, guess: float, steepness: float) -> tuple[float, float]:
-        return _largest(lambda rate: excess(rate, own), guess, limit_rps, steepness)
+        def excess(rate_rps: float) -> float:
+            run = simulate(
+                pool, requests, rate_rps=rate_rps * pool.replicas, arrival_cv=arrival_cv,
+                count=size, batches=1, seed=own,
+            )  # fmt: skip
+            return promise.excess(run)
+
+        return _largest(excess, guess, limit_rps, steepness)
 
     # Batches differ by a few percent: the first one's rate is where the others begin.
     first, steepness = largest(seeds[0], guess_rps, STEEPNESS)

@@ -18,7 +18,7 @@ from planner.perf import mix_region, mixture, queueing
 from planner.perf.lengths import Lengths, from_samples
 from planner.perf.replica import Replica
 from planner.simulate.arrivals import Requests, requests_of
-from planner.simulate.mixture import Member, refined_mix_rate
+from planner.simulate.mixture import Member, largest_mix_rate
 from planner.simulate.pool import Pool
 from planner.simulate.rates import Promise
 from planner.simulate.state import numbers_of
@@ -123,11 +123,10 @@ def simulated(
         Member(kind.requests(), w, Promise(kind.ttft_s, 0.95, kind.tpot_s, 0.95))
         for kind, w in zip(kinds, shares, strict=True)
     ]
-    found = refined_mix_rate(
+    return largest_mix_rate(
         Pool(numbers_of(replica, 0), replicas), members, guess_rps=guess_rps, limit_rps=stable,
         arrival_cv=cv, batches=2,
     )  # fmt: skip
-    return float(found.value)
 
 
 def main() -> None:
