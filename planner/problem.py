@@ -55,16 +55,24 @@ class Demand:
 
 @dataclass(frozen=True)
 class Pools:
-    """Candidates: one class on one configuration."""
+    """Candidates: one class on one configuration.
+
+    Classes of a mix are candidates of one pool: of one configuration, with what the pool's
+    replicas carry said in requests of each, so that offset / rate and small / rate are the same.
+    """
 
     class_of: Whole
     """(candidates,)"""
+    pool_of: Whole
+    """(candidates,): number of the pool; a candidate that serves alone has one of its own."""
     replica_gpus: Array
     """(candidates, accelerators): of one replica; 0 of those it does not use."""
     rate_rps: Array
     """(candidates,): slope a of the pool's capacity line a x replicas - offset."""
     offset_rps: Array
     """(candidates,): offset delta >= 0, lost once in an open pool."""
+    small_rps: Array
+    """(candidates, 3): what pools of 1, 2 and 3 replicas carry, nowhere less than the line."""
     allowed: Flags
     """(candidates, sites): residency and what can stand or be rented there."""
     replicas_max: Array
@@ -224,9 +232,9 @@ class Solution:
     lots_on_demand: Array
     """(accelerators, sites, periods, blocks)"""
     replicas_peak: Array
-    """(candidates, sites, periods), whole"""
+    """(candidates, sites, periods), whole; of a pool of several under the first of them"""
     replicas: Array
-    """(candidates, sites, periods, blocks): active"""
+    """(candidates, sites, periods, blocks): active, likewise"""
     served_frac: Array
     """(candidates, sites, periods, blocks): share of the class's traffic (batch: of its daily
     mean rate, may exceed 1 in one block)"""

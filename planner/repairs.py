@@ -8,6 +8,7 @@ from planner import pipeline
 from planner.candidates.subject import Subject, pool_of, promise_of
 from planner.errors import InfeasibleError, StoppedError
 from planner.files.catalog import load_catalog
+from planner.perf.pooling import carried_rps
 from planner.result import (
     CandidateRow,
     Plan,
@@ -245,6 +246,10 @@ def _share(held_rps: float, row: CandidateRow, replicas: float, asked_rps: float
 
 
 def _planned_rps(row: CandidateRow, replicas: float, asked_rps: float) -> float:
-    """Rate of one replica on the candidate's capacity line, in a pool so large."""
-    line = (row.rate_rps or 0.0) - (row.offset_rps or 0.0) / max(replicas, 1.0)
-    return max(line, asked_rps)
+    """Rate of one replica that the candidate was planned for, in a pool so large."""
+    size = max(replicas, 1.0)
+    pool_rps = carried_rps(
+        size, peak_replicas=size, rate_rps=row.rate_rps or 0.0, offset_rps=row.offset_rps or 0.0,
+        small_rps=row.small_rps,
+    )  # fmt: skip
+    return max(float(pool_rps) / size, asked_rps)

@@ -1,7 +1,8 @@
 """Small problems, built from the pieces a test cares about; all else is the plainest default.
 
-`make_problem` takes the sizes of the axes (c, d, g, o, s, t, b, a, y) and any field of the
-problem by its name, as a scalar or as an array that broadcasts to the field's shape.
+`make_problem` takes the sizes of the axes (c, d, g, o, s, t, b, a, y; k counts 3
+small pools) and any field of the problem by its name, as a scalar or as an array that broadcasts
+to the field's shape.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ FIELDS: dict[str, dict[str, tuple[str, type, Any]]] = {
     },
     "Pools": {
         "class_of": ("c", int, 0),
+        "pool_of": ("c", int, None),
         "replica_gpus": ("cg", float, 8.0),
         "rate_rps": ("c", float, 2.5),
         "offset_rps": ("c", float, 0.0),
+        "small_rps": ("ck", float, None),
         "allowed": ("cs", bool, True),
         "replicas_max": ("ct", float, None),
         "energy_usd": ("cstb", float, 0.0),
@@ -83,7 +86,7 @@ def make_problem(
     first if not given; `replica_gpus` (candidates, accelerators) stands as it is.
     """
     fields = _on_accelerators(fields, c, g)
-    sizes = {"c": c, "d": d, "g": g, "o": o, "s": s, "t": t, "b": b, "a": a, "y": y}
+    sizes = {"c": c, "d": d, "g": g, "o": o, "s": s, "t": t, "b": b, "a": a, "y": y, "k": 3}
     made = {
         section: getattr(shape, section)(**_section(rows, sizes, fields))
         for section, rows in FIELDS.items()
@@ -92,6 +95,10 @@ def make_problem(
     pools = _section(FIELDS["Pools"], sizes, fields)
     if "replicas_max" not in fields:
         pools["replicas_max"] = _replicas_max(pools, made["Demand"])
+    if "pool_of" not in fields:
+        pools["pool_of"] = np.arange(c)
+    if "small_rps" not in fields:
+        pools["small_rps"] = _on_the_line(pools)
     limits = shape.Limits(
         capex_max_usd=_array(fields.pop("capex_max_usd", INF), (y,), float),
         fiscal_year_of=_array(fields.pop("fiscal_year_of", 0), (t,), int),
@@ -141,6 +148,13 @@ def _replicas_max(pools: dict[str, np.ndarray], demand: shape.Demand) -> np.ndar
     rps = np.where(demand.batch[:, None, None], demand.mean_rps, demand.peak_rps).max(axis=2)
     need = (rps[pools["class_of"]] + pools["offset_rps"][:, None]) / pools["rate_rps"][:, None]
     return np.ceil(need)
+
+
+def _on_the_line(pools: dict[str, np.ndarray]) -> np.ndarray:
+    """Small pools that carry no more than the line says."""
+    sizes = np.array([1.0, 2.0, 3.0])
+    line = pools["rate_rps"][:, None] * sizes - pools["offset_rps"][:, None]
+    return np.maximum(line, 0.0)
 
 
 def _labels(sizes: dict[str, int]) -> shape.Labels:

@@ -27,6 +27,7 @@ def fingerprint(question: Case, *, gap: float, limit_s: float) -> str:
         digest.update(part.encode())
     digest.update(question.table.rate_rps.tobytes())
     digest.update(question.table.offset_rps.tobytes())
+    digest.update(question.table.pool_rps.tobytes())
     return digest.hexdigest()
 
 

@@ -362,7 +362,8 @@ def _operating_point(chosen: Chosen) -> Items:
         _item(f"Stability limit of a {one}", stable, "requests/s"),
         _item(f"Promised rate, {one} alone", alone, "requests/s"),
         _item("Promised rate, each more in a pool", slope, "requests/s",
-              f"pool carries {slope:.4g} x {one}s - {offset:.4g}"),
+              f"pool carries {slope:.4g} x {one}s - {offset:.4g}; with 1, 2, 3 {one}s "
+              + ", ".join(f"{rps:.4g}" for rps in table.small_rps[i].tolist())),
         _item("Headroom below stability", 1 - slope / stable, "frac"),
         _item("What limits it", table.bindings[i].replace("_", " ")),
         *_gap_steps(chosen),

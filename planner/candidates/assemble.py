@@ -95,9 +95,11 @@ def _pools(case: Case, axes: Axes, priced: Money) -> seam.Pools:
                  for c in configs]  # fmt: skip
     return seam.Pools(
         class_of=class_of,
+        pool_of=np.arange(len(kept)),
         replica_gpus=_replica_gpus(case, axes, configs),
         rate_rps=rate,
         offset_rps=offset,
+        small_rps=case.table.small_rps[kept],
         allowed=np.array(may_stand, bool).reshape(len(configs), len(axes.sites)),
         replicas_max=np.ceil((peak[class_of] + offset[:, None]) / rate[:, None]) + 1,
         energy_usd=_use(case, axes, priced),

@@ -1,11 +1,12 @@
 """Exact pruning: a candidate goes only if another is at least as good in every dimension seen.
 
 What constraints and costs see of a candidate is its class, its accelerators, how many of each a
-replica takes, and the accelerators that a rate x takes, gpus (x + offset) / rate. j replaces i
-where both serve one class on accelerators in the same proportion, i's replica splits into whole
-replicas of j, and j takes no more accelerators at any rate, whole replicas or not: any plan with
-i becomes one with j that costs no more (energy a request is proportional to gpus / rate). Where
-a replica has parts, none of j's may be larger than any of i's: larger ones may fill a rack worse.
+replica takes, the accelerators that a rate x takes, gpus (x + offset) / rate, and what pools of few
+replicas carry. j replaces i where both serve one class on accelerators in the same proportion, i's
+replica splits into whole replicas of j, and j takes no more accelerators at any rate, whole
+replicas or not, in pools of every size: any plan with i becomes one with j that costs no more
+(energy a request is proportional to gpus / rate). Where a replica has parts, none of j's may be
+larger than any of i's: larger ones may fill a rack worse.
 
 Disaggregated units also go where they save nothing, by their slope alone: see `_needless`.
 """
@@ -22,6 +23,8 @@ from planner.candidates.enumerate import Configuration
 from planner.candidates.table import Table
 
 Array = NDArray[np.float64]
+ROUNDING = 1e-9
+"""Of capacities that are equal."""
 
 
 def pruned(table: Table) -> tuple[str, ...]:
@@ -35,6 +38,7 @@ def pruned(table: Table) -> tuple[str, ...]:
         largest=np.array([max(part.gpus for part in c.parts) for c in configs], float),
         rate_rps=table.rate_rps[feasible],
         offset_rps=table.offset_rps[feasible],
+        small_rps=table.small_rps[feasible],
     )
     names = [""] * len(table.configurations)
     for place, winner in zip(feasible.tolist(), by.tolist(), strict=True):
@@ -93,6 +97,7 @@ def dominated_by(
     gpus: Array,
     rate_rps: Array,
     offset_rps: Array,
+    small_rps: Array,
     smallest: Array | None = None,
     largest: Array | None = None,
 ) -> NDArray[np.int64]:
@@ -104,28 +109,53 @@ def dominated_by(
     gpus : accelerators a replica, whole.
     smallest, largest : accelerators of a replica's parts; `gpus` where it has one.
     rate_rps, offset_rps : the pool's capacity line, rate above 0.
+    small_rps : what pools of 1, 2, ... replicas carry, on the line or above, (candidates, sizes).
 
     Examples
     --------
     Eight accelerators that carry twice what four do lose to the four; the third is worth keeping.
 
     >>> dominated_by(group=["a", "a", "a"], gpus=np.array([4.0, 8.0, 8.0]),
-    ...              rate_rps=np.array([1.0, 2.0, 3.0]), offset_rps=np.array([0.1, 0.2, 0.6]))
+    ...              rate_rps=np.array([1.0, 2.0, 3.0]), offset_rps=np.array([0.1, 0.2, 0.6]),
+    ...              small_rps=np.array([[0.9], [1.8], [2.4]]))
     array([-1,  0, -1])
     """
     small, large = (gpus if size is None else size for size in (smallest, largest))
-    per_rps = gpus / rate_rps
-    lost = per_rps * offset_rps
+    pools = _Pools(gpus, rate_rps, offset_rps, small_rps)
     by = np.full(len(gpus), -1, np.int64)
     members: dict[object, list[int]] = {}
     for i, key in enumerate(group):
         members.setdefault(key, []).append(i)
     for mine in members.values():
         kept: list[int] = []
-        for i in sorted(mine, key=lambda i: (per_rps[i], lost[i], gpus[i], i)):
-            fits = (j for j in kept if gpus[i] % gpus[j] == 0 and large[j] <= small[i])
-            winner = next((j for j in fits if lost[j] <= lost[i]), -1)
-            by[i] = winner
-            if winner < 0:
+        for i in sorted(mine, key=lambda i: (pools.per_rps[i], pools.lost_gpus[i], gpus[i], i)):
+            fits = (j for j in kept if large[j] <= small[i])
+            by[i] = next((j for j in fits if pools.replaces(j, i)), -1)
+            if by[i] < 0:
                 kept.append(i)
     return by
+
+
+class _Pools:
+    """What pools of every size carry and lose, in accelerators."""
+
+    def __init__(self, gpus: Array, rate_rps: Array, offset_rps: Array, small_rps: Array) -> None:
+        self._gpus, self._rate, self._offset, self._small = gpus, rate_rps, offset_rps, small_rps
+        self.per_rps = gpus / rate_rps
+        self.lost_gpus = self.per_rps * offset_rps
+        self._sizes = np.arange(1, small_rps.shape[1] + 1)
+        lost = gpus[:, None] * self._sizes - self.per_rps[:, None] * small_rps
+        lost = np.maximum.accumulate(lost, axis=1)
+        self._small_lost = np.clip(lost, 0.0, self.lost_gpus[:, None])
+
+    def replaces(self, j: int, i: int) -> bool:
+        """Whether j, which takes no more accelerators a request, does all that i does."""
+        if self._gpus[i] % self._gpus[j] or self.lost_gpus[j] > self.lost_gpus[i]:
+            return False
+        if self._gpus[i] > self._gpus[j]:  # only the line is sure to be there for as many
+            replicas = self._sizes * (self._gpus[i] // self._gpus[j])
+            carried, lost = self._rate[j] * replicas - self._offset[j], self.lost_gpus[j]
+        else:
+            carried, lost = self._small[j], self._small_lost[j]
+        enough = carried >= self._small[i] * (1 - ROUNDING)
+        return bool(np.all(enough & (lost <= self._small_lost[i] + ROUNDING * self._gpus[i])))

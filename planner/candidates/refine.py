@@ -54,8 +54,8 @@ CHALLENGERS = 2
 def optimistic(case: Case) -> Case:
     """The case with every rate not simulated raised to the most that simulation may give it.
 
-    At most the share of the stability limit that is planned at all. Pool rates stay the
-    formulas', only the line that the optimizer sees moves; pruning follows it.
+    At most the share of the stability limit that is planned at all. What pools of all sizes
+    carry, and the line below it, move together; pruning follows them.
     """
     most = case.scenario.planning.utilization_max * case.table.stability_rps
     return _at_rates(
@@ -80,10 +80,12 @@ def settled(case: Case, *, learned: Table | None = None) -> Case:
 def _at_rates(case: Case, rate_rps: Array) -> Case:
     """Lines of the capacity of positions not simulated, scaled to other slopes."""
     table, open_ = case.table, np.array(_open(case), np.intp)
-    slope, offset = table.rate_rps.copy(), table.offset_rps.copy()
-    offset[open_] *= rate_rps[open_] / slope[open_]
+    slope, offset, pools = table.rate_rps.copy(), table.offset_rps.copy(), table.pool_rps.copy()
+    ratio = rate_rps[open_] / slope[open_]
+    offset[open_] *= ratio
+    pools[open_] *= ratio[:, None]
     slope[open_] = rate_rps[open_]
-    found = replace(table, rate_rps=slope, offset_rps=offset)
+    found = replace(table, rate_rps=slope, offset_rps=offset, pool_rps=pools)
     return replace(case, table=replace(found, pruned_by=pruned(found)))
 
 

@@ -22,6 +22,10 @@ from planner.result import CandidateRow, DecodeSide
 from planner.units import GIGA, MILLI, THOUSAND
 
 Array = NDArray[np.float64]
+SMALL_SIZES = (1, 2, 3)
+"""Pools that enter the optimizer with what they carry, not by the line."""
+CLOSE_FRAC = 0.01
+"""The line is close where it lies less than this share below what a pool carries."""
 LABELS: dict[str, Literal["measured", "calibrated", "extrapolated"]] = {
     "measured": "measured",
     "calibrated": "calibrated",
@@ -153,6 +157,15 @@ class Table:
         return in_steps(self.lengths[self.configurations[i].demand_class], gain)
 
     @property
+    def small_rps(self) -> Array:
+        """What pools of `SMALL_SIZES` carry, (configurations, 3): the line's where it is close."""
+        sizes = np.array(SMALL_SIZES, float)
+        tabulated = self.pool_rps[:, [self.pool_sizes.index(k) for k in SMALL_SIZES]] * sizes
+        line = np.maximum(self.rate_rps[:, None] * sizes - self.offset_rps[:, None], 0.0)
+        close = line >= (1 - CLOSE_FRAC) * tabulated
+        return np.asarray(np.where(close, line, tabulated), float)
+
+    @property
     def simulated(self) -> NDArray[np.bool_]:
         """Whether rates come from simulation, not from the formulas."""
         return ~np.isnan(self.simulated_ratio)
@@ -185,7 +198,7 @@ class Table:
 
 def rows(table: Table, usd_per_mtoken: Array, ways: tuple[str, ...]) -> list[CandidateRow]:
     """Candidate rows of the plan and of `planner candidates`; milliseconds and 10^9 bytes."""
-    found = []
+    found, small = list[CandidateRow](), table.small_rps
     for i, config in enumerate(table.configurations):
         tokens = table.lengths[config.demand_class].output_mean
         found.append(
@@ -222,6 +235,7 @@ def rows(table: Table, usd_per_mtoken: Array, ways: tuple[str, ...]) -> list[Can
                 stability_rps=known(table.stability_rps[i]),
                 rate_rps=known(table.rate_rps[i]),
                 offset_rps=known(table.offset_rps[i]),
+                small_rps=[] if np.isnan(small[i]).any() else small[i].tolist(),
                 rate_low_rps=known(table.rate_rps[i] * table.slow_ratio[i]),
                 rate_high_rps=known(table.rate_rps[i] * table.fast_ratio[i]),
                 correction_ratio=known(table.correction_ratio[i]),

@@ -68,10 +68,13 @@ def _serving(m: pyo.ConcreteModel, p: Problem) -> None:
         m.WHOLE_POOLS,
         domain=pyo.NonNegativeIntegers,
         bounds=lambda _m, c, _s, t: (0, int(replicas_max[c][t])),
-        doc="replicas in the class's busiest block",
+        doc="most replicas",
     )
     m.LOSSY_POOLS = pyo.Set(initialize=[k for k in m.POOLS if at.offset[k[0]] > 0], dimen=3)
     m.open = pyo.Var(m.LOSSY_POOLS, domain=pyo.Binary, doc="pool serves in this period")
+    sized = [(*key, k) for key in m.LOSSY_POOLS for k in at.sizes[key[0]][key[2]]]
+    m.SIZES = pyo.Set(initialize=sized, dimen=4, doc="(c, s, t, k)")
+    m.size = pyo.Var(m.SIZES, domain=pyo.Binary, doc="pool has k replicas")
 
 
 def _machines(m: pyo.ConcreteModel, p: Problem) -> None:

@@ -41,7 +41,7 @@ def add(m: pyo.ConcreteModel, p: Problem) -> None:
     @m.Constraint(m.MACHINES, m.PERIODS, m.BLOCKS, doc="machines host every replica [nodes]")
     def machines_suffice(m: Any, g: int, s: int, t: int, b: int) -> Any:
         pools = at.pools_of_machine[g, s]
-        pools = [(c, s) for c, s in pools if at.traffic[at.class_of[c]][t][b]]
+        pools = [(c, s) for c, s in pools if at.asked[c][t][b]]
         if not pools:
             return pyo.Constraint.Skip
         nodes = [at.replica_nodes[c][g] for c, _ in pools]

@@ -31,6 +31,7 @@ import pyomo.environ as pyo
 from scipy.stats import binom
 
 from planner.optimize import sets
+from planner.optimize.capacity import share
 from planner.optimize.checks import row
 from planner.optimize.fleet import nodes_needed
 from planner.optimize.inventory import held_lots, lots_held
@@ -66,7 +67,7 @@ def add(m: pyo.ConcreteModel, p: Problem) -> None:
             return pyo.Constraint.Skip
         if at.offset[c] > 0:
             return m.open[c, s, t] <= m.kept[g, s, t]
-        return m.served[c, s, t, at.busiest[at.class_of[c]][t]] <= m.kept[g, s, t]
+        return share(m, c, s, t, at.fullest[c][t]) <= m.kept[g, s, t]
 
 
 def staircase(needed: int, node_unavailability: float, target: float) -> int:

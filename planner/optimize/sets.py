@@ -28,12 +28,20 @@ bound of 32 made a small synthetic fleet 3.4 % dearer by rounding up afterwards,
 fleet of 45 rented nodes 0.2 %."""
 
 
+SIZED_FROM = 1e-6
+"""Replicas by which a small pool carries more than the line, from which it is one by choice."""
+
+
 @dataclass(frozen=True)
 class Lookup:
     """Subscripts and derived figures behind one model; floats are plain for Pyomo."""
 
     pools: tuple[Pool, ...]
     """(c, s)"""
+    members: dict[int, list[int]]
+    """[c] candidates of the pool whose first is c"""
+    first: list[int]
+    """[c] the first candidate of its pool"""
     pools_of_class: dict[int, list[Pool]]
     pools_of_machine: dict[Machine, list[Pool]]
     """A pool stands under every accelerator that it uses"""
@@ -44,12 +52,26 @@ class Lookup:
     batch: list[bool]
     busiest: list[list[int]]
     """[d][t] block of the largest sizing rate"""
+    fullest: list[list[int]]
+    """[c][t] block of the largest load of the pool whose first is c, if it serves all"""
+    peaks: list[list[list[int]]]
+    """[c][t] blocks in which its load may be largest, whatever shares it serves"""
     traffic: list[list[list[bool]]]
     """[d][t][b] any traffic at all"""
+    asked: list[list[list[bool]]]
+    """[c][t][b] any traffic of the pool whose first is c"""
     full: list[list[list[float]]]
     """[c][t][b] replicas that carry the whole class"""
+    pool_full: list[list[list[float]]]
+    """[c][t][b] replicas that carry all classes of the pool whose first is c"""
     offset: list[float]
     """[c] replicas lost in an open pool"""
+    small: list[list[float]]
+    """[c][k - 1] what k replicas carry, in replicas of the line"""
+    lost: list[list[float]]
+    """[c][k - 1] replicas lost in a pool of k"""
+    sizes: list[list[list[int]]]
+    """[c][t] replicas of the small pools to choose from"""
     replica_nodes: list[list[float]]
     """[c][g] nodes of one replica"""
     machines_of: list[list[int]]
@@ -78,10 +100,109 @@ def full_replicas(p: Problem) -> Array:
     return np.asarray(np.divide(rps, rate, out=np.full(rps.shape, np.inf), where=rate > 0))
 
 
+def first_of_pool(p: Problem) -> Whole:
+    """First candidate of each candidate's pool, (candidates,)."""
+    _, first, place = np.unique(p.pools.pool_of, return_index=True, return_inverse=True)
+    return np.asarray(first[place], np.int64)
+
+
+def members_of(p: Problem) -> dict[int, list[int]]:
+    """Candidates of each pool, by the first."""
+    return grouped((c, i) for i, c in enumerate(first_of_pool(p).tolist()))
+
+
+def by_pool(p: Problem, of_candidates: Array) -> Array:
+    """Sums over the candidates of each pool, under the first; 0 under the others."""
+    total = np.zeros(of_candidates.shape)
+    np.add.at(total, first_of_pool(p), of_candidates)
+    return total
+
+
+def pool_full_replicas(p: Problem) -> Array:
+    """Replicas that carry all classes of a pool, (candidates, periods, blocks), under the first."""
+    return by_pool(p, full_replicas(p))
+
+
+def fullest_block(p: Problem) -> Whole:
+    """Block in which a pool that serves all of its classes needs most, (candidates, periods)."""
+    return np.asarray(pool_full_replicas(p).argmax(axis=2), dtype=np.int64)
+
+
+def peak_blocks(full: Array) -> list[int]:
+    """Blocks in which a pool's load may be largest at the same shares in all of them.
+
+    Parameters
+    ----------
+    full : replicas that carry each class whole, (classes of the pool, blocks).
+
+    Examples
+    --------
+    The second block asks less of both classes than the third; the others are each one's largest.
+
+    >>> peak_blocks(np.array([[4.0, 1.0, 2.0], [1.0, 1.0, 3.0]]))
+    [0, 2]
+    """
+    blocks = range(full.shape[1])
+
+    def beaten(b: int, by: int) -> bool:
+        no_more = bool(np.all(full[:, b] <= full[:, by]))
+        return no_more and (by < b or bool(np.any(full[:, b] < full[:, by])))
+
+    return [b for b in blocks if not any(beaten(b, other) for other in blocks if other != b)]
+
+
+def peaks(p: Problem) -> list[list[list[int]]]:
+    """Blocks in which a pool's load may be largest, by first candidate and period."""
+    full, members = full_replicas(p), members_of(p)
+    periods = range(full.shape[1])
+    return [
+        [peak_blocks(full[members[c], t]) if c in members else [] for t in periods]
+        for c in range(full.shape[0])
+    ]
+
+
 def offset_replicas(p: Problem) -> Array:
     """Replicas lost once in an open pool, (candidates,); 0 where rate is 0."""
     rate, offset = p.pools.rate_rps, p.pools.offset_rps
     return np.asarray(np.divide(offset, rate, out=np.zeros(rate.shape), where=rate > 0))
+
+
+def small_replicas(p: Problem) -> Array:
+    """What 1, 2, 3 replicas carry, in replicas of the line, (candidates, 3); 0 where rate is 0."""
+    rate = p.pools.rate_rps[:, None]
+    small = p.pools.small_rps
+    return np.asarray(np.divide(small, rate, out=np.zeros(small.shape), where=rate > 0))
+
+
+def small_lost(p: Problem) -> Array:
+    """Replicas lost in pools of 1, 2, 3, (candidates, 3).
+
+    So many that a pool that keeps load + lost active, at any part of its load, has at least the
+    replicas that carry it.
+    """
+    small = small_replicas(p)
+    lost = np.maximum.accumulate(np.arange(1, small.shape[1] + 1) - small, axis=1)
+    return np.asarray(np.clip(lost, 0.0, offset_replicas(p)[:, None]))
+
+
+def small_sizes(p: Problem) -> list[list[list[int]]]:
+    """Sizes of small pools to choose from, by first candidate and period.
+
+    Those that carry more than the line, where few replicas carry all classes of the pool: in a
+    larger fleet the line is close.
+    """
+    small, offset, full = small_replicas(p), offset_replicas(p), pool_full_replicas(p)
+    most = np.where(p.demand.batch[p.pools.class_of][:, None], np.inf, full.max(axis=2))
+    sizes = np.arange(1, small.shape[1] + 1)
+    above = small > np.maximum(sizes - offset[:, None], 0.0) + SIZED_FROM
+
+    def choices(c: int, t: int) -> list[int]:
+        if offset[c] <= 0 or not 0 < most[c, t] <= small[c, -1]:
+            return []
+        last = int(np.argmax(small[c] >= most[c, t]))
+        return [k for k in sizes[: last + 1].tolist() if above[c, k - 1]]
+
+    return [[choices(c, t) for t in range(full.shape[1])] for c in range(full.shape[0])]
 
 
 def busiest_block(p: Problem) -> Whole:
@@ -171,11 +292,15 @@ def nodes_max(p: Problem, pools: Iterable[Pool]) -> Array:
 
 def look_up(p: Problem) -> Lookup:
     """Everything that the families ask for by subscript."""
-    pools = usable_pools(p)
+    pools, first = usable_pools(p), first_of_pool(p).tolist()
     class_of, machines_of = p.pools.class_of.tolist(), machines_used(p)
-    of_machine = grouped(((g, s), (c, s)) for c, s in pools for g in machines_of[c])
+    shared = sorted({(first[c], s) for c, s in pools})
+    of_machine = grouped(((g, s), (c, s)) for c, s in shared for g in machines_of[c])
+    asked = by_pool(p, has_traffic(p)[p.pools.class_of].astype(float)) > 0
     return Lookup(
         pools=tuple(pools),
+        members=members_of(p),
+        first=first,
         pools_of_class=grouped((class_of[c], (c, s)) for c, s in pools),
         pools_of_machine=of_machine,
         apis_of_class=grouped((d, a) for a, d in enumerate(p.api_class.tolist())),
@@ -183,9 +308,16 @@ def look_up(p: Problem) -> Lookup:
         class_of=class_of,
         batch=p.demand.batch.tolist(),
         busiest=busiest_block(p).tolist(),
+        fullest=fullest_block(p).tolist(),
+        peaks=peaks(p),
         traffic=has_traffic(p).tolist(),
+        asked=asked.tolist(),
         full=full_replicas(p).tolist(),
+        pool_full=pool_full_replicas(p).tolist(),
         offset=offset_replicas(p).tolist(),
+        small=small_replicas(p).tolist(),
+        lost=small_lost(p).tolist(),
+        sizes=small_sizes(p),
         replica_nodes=replica_nodes(p).tolist(),
         machines_of=machines_of,
         lot_nodes=lot_nodes(p).tolist(),
@@ -205,9 +337,9 @@ def served_index(p: Problem, at: Lookup) -> list[tuple[int, int, int, int]]:
 
 
 def pool_index(p: Problem, at: Lookup) -> list[tuple[int, int, int]]:
-    """(c, s, t) with traffic in any block."""
-    periods = range(len(p.labels.periods))
-    return [(c, s, t) for c, s in at.pools for t in periods if any(at.traffic[at.class_of[c]][t])]
+    """(c, s, t) of first candidates with traffic in any block."""
+    periods, pools = range(len(p.labels.periods)), sorted({(at.first[c], s) for c, s in at.pools})
+    return [(c, s, t) for c, s in pools for t in periods if any(at.asked[c][t])]
 
 
 def bought_index(p: Problem, at: Lookup) -> list[tuple[int, int, int]]:

@@ -17,9 +17,10 @@ import numpy as np
 import pyomo.environ as pyo
 
 from planner.errors import InfeasibleError, PlannerError, StoppedError
-from planner.optimize import capacity, explain, objective, racks, sets
+from planner.optimize import capacity, explain, objective, racks
 from planner.optimize.audit import require
 from planner.optimize.build import build
+from planner.optimize.capacity import whole_above
 from planner.optimize.highs import HighsSession, Outcome, Progress
 from planner.optimize.start import SERVES, first_plan, later
 from planner.problem import Array, Flags, Problem, Solution
@@ -28,8 +29,6 @@ GAP_FOR_THE_PROGRAM_FRAC = 0.9
 """Part of the asked gap given to the solver; the rest is left for rounding."""
 NOISE = 1e-9
 """Shares and lots below this are a solver's zero."""
-NOISE_REL = 5e-8
-"""Half the solver's row tolerance: a number this near a whole one is that number."""
 
 ProgressCallback = Callable[[Progress], None]
 
@@ -197,7 +196,8 @@ def _array(built: _Built, values: Array, variables: Any, shape: tuple[int, ...])
 def _solution(p: Problem, built: _Built, values: Array, bound: float) -> Solution:
     m = built.m
     served = _array(built, values, m.served, p.pools.energy_usd.shape)
-    replicas = _active(p, served)
+    sizes = _array(built, values, m.size, (*served.shape[:3], p.pools.small_rps.shape[1] + 1))
+    replicas = capacity.replicas_active(p, served, sizes.max(axis=3))
     x = Solution(
         lots_bought=np.round(_array(built, values, m.bought, p.costs.buy_usd.shape)),
         lots_signed=np.round(_array(built, values, m.signed, p.costs.commit_usd.shape)),
@@ -215,25 +215,3 @@ def _solution(p: Problem, built: _Built, values: Array, bound: float) -> Solutio
     cost = objective.cost_usd(p, x)
     bound_usd = min(bound * built.unit_usd, cost)
     return replace(x, racks_used=racks.racks_needed(p, x), cost_usd=cost, bound_usd=bound_usd)
-
-
-def _active(p: Problem, served: Array) -> Array:
-    """Replicas in every block: whole in a class's busiest block, what is needed elsewhere."""
-    full = np.where(p.pools.rate_rps[:, None, None] > 0, sets.full_replicas(p), 0.0)
-    offset = sets.offset_replicas(p)[:, None, None, None]
-    traffic = sets.has_traffic(p)[p.pools.class_of][:, None]
-    is_open = capacity.pool_is_open(served) * traffic
-    need = capacity.replicas_needed(full[:, None], served, offset, is_open)
-    busiest = sets.busiest_block(p)[p.pools.class_of]
-    at_peak = (np.arange(served.shape[3]) == busiest[..., None])[:, None]
-    online = ~p.demand.batch[p.pools.class_of][:, None, None, None]
-    return np.asarray(np.where(at_peak & online, whole_above(need), need))
-
-
-def whole_above(x: Array) -> Array:
-    """Least whole number not below x, where a solver's noise above a whole number is that number.
-
-    >>> whole_above(np.array([3.00000001, 3.2, 0.0]))
-    array([3., 4., 0.])
-    """
-    return np.asarray(np.ceil(x - NOISE_REL * np.maximum(np.abs(x), 1.0)) + 0.0)

@@ -72,13 +72,17 @@ def first_plan(
 
 def narrowed(m: pyo.ConcreteModel, session: HighsSession, values: Array, axes: int) -> Matrix:
     """The program with only the pools (c, s, t) or (c, s) that serve in these values."""
-    served = ((key[:axes], v) for key, v in m.served.items())
+
+    def pool(key: tuple[int, ...]) -> tuple[int, ...]:
+        return (m.at.first[key[0]], *key[1:axes])
+
+    served = ((pool(key), v) for key, v in m.served.items())
     serving = {key for key, v in served if session.value_of(values, v) > SERVES}
     upper = session.matrix.column_upper.copy()
     for variable in (m.served, m.open, m.peak):
         for key, v in variable.items():
             j = session.position.get(id(v))
-            if j is not None and key[:axes] not in serving:
+            if j is not None and pool(key) not in serving:
                 upper[j] = 0.0
     return replace(session.matrix, column_upper=upper)
 

@@ -121,3 +121,38 @@ def capacity_line(
     a = np.take_along_axis(slope, edge, -1)
     delta = a * middle - np.take_along_axis(height, edge, -1)
     return a[..., 0], np.maximum(delta[..., 0], 0.0)
+
+
+def carried_rps(
+    replicas: ArrayLike,
+    *,
+    peak_replicas: ArrayLike,
+    rate_rps: float,
+    offset_rps: float,
+    small_rps: Sequence[float],
+) -> Array:
+    """What a pool carries with some of its replicas active [1/s], broadcast; never below 0.
+
+    Parameters
+    ----------
+    peak_replicas : of the pool at its peak: as many as `small_rps` has sizes, or fewer, carry
+        what that says, and the active ones as much less as the line falls; else the line.
+    small_rps : what 1, 2, ... replicas carry.
+
+    Examples
+    --------
+    The line 2.5 k - 1 carries 4 with two replicas; a small pool of two 4.5, with one of them 2.
+
+    >>> line = {"rate_rps": 2.5, "offset_rps": 1.0, "small_rps": [2.0, 4.5]}
+    >>> carried_rps([2.0, 1.0], peak_replicas=2, **line).tolist()
+    [4.5, 2.0]
+    >>> carried_rps([2.0, 4.0], peak_replicas=4, **line).tolist()
+    [4.0, 9.0]
+    """
+    active, size = np.broadcast_arrays(
+        np.asarray(replicas, float), np.asarray(peak_replicas, float)
+    )
+    carried = rate_rps * active - offset_rps
+    for k, most in enumerate(small_rps, start=1):
+        carried = np.where(size == k, most + rate_rps * (np.minimum(active, k) - k), carried)
+    return np.asarray(np.maximum(carried, 0.0), float)

@@ -26,8 +26,10 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from planner.perf.admission import Blocking
 from planner.perf.arrivals import Arrivals
 from planner.perf.bracket import largest_passing
+from planner.perf.decode_tail import Spread
 from planner.perf.lengths import Lengths
 from planner.perf.operating_point import (
     Point,
@@ -97,7 +99,7 @@ class Capacity:
 
 
 @dataclass(frozen=True)
-class _Promise:
+class Promise:
     """Targets over candidates, and the share of requests that may exceed each."""
 
     ttft_s: Array
@@ -114,9 +116,7 @@ def throughput_max(replica: Replica, lengths: Lengths) -> Array:
 
     0 where the cache cannot hold the 99th percentile of prompt + answer.
     """
-    return np.where(
-        _fits(replica, lengths, FITS_PERCENTILE), stability_limit(replica, lengths), 0.0
-    )
+    return np.where(fits(replica, lengths, FITS_PERCENTILE), stability_limit(replica, lengths), 0.0)
 
 
 def stability_limit(replica: Replica, lengths: Lengths) -> Array:
@@ -179,27 +179,43 @@ def lambda_star(
     """
     shape = replica.overhead_s.shape
     arrivals = Arrivals(arrival_cv**2, replicas)
-    promise = _Promise(
-        _finite(ttft_s, shape),
-        _allowed_frac(ttft_percentile, arrivals),
-        _finite(tpot_s, shape),
-        _allowed_frac(tpot_percentile, arrivals),
-        None if gap_s is None else _finite(gap_s, shape),
-        _allowed_frac(gap_percentile, arrivals) / GAP_MARGIN,
-    )
+    promise = promise_of(
+        shape, arrivals, ttft_s=ttft_s, ttft_percentile=ttft_percentile, tpot_s=tpot_s,
+        tpot_percentile=tpot_percentile, gap_s=gap_s, gap_percentile=gap_percentile,
+    )  # fmt: skip
     if utilization_max is None:
-        utilization_max = UTILIZATION_MAX_BURSTY if arrival_cv > BURSTY_CV else UTILIZATION_MAX
+        utilization_max = trusted_utilization(arrival_cv)
     stable = stability_limit(replica, lengths) if stability_rps is None else stability_rps
-    holds = _fits(replica, lengths, max(ttft_percentile, tpot_percentile)) & (stable > 0)
-    rate, binding = np.zeros(shape), np.full(shape, int(Binding.KV_CACHE))
+    holds = fits(replica, lengths, max(ttft_percentile, tpot_percentile)) & (stable > 0)
+
+    def worst(rate: Array, index: Whole) -> tuple[Array, Whole]:
+        point = operate(take(replica, index), lengths, arrivals, rate_rps=rate)
+        spread = spread_of(point)
+        blocked = admission_of(point, spread, stable[index])
+        return violation(point, spread, blocked, of(promise, index))
+
+    return largest_rate(worst, holds=holds, stable=stable, utilization_max=utilization_max)
+
+
+def largest_rate(
+    worst: Callable[[Array, Whole], tuple[Array, Whole]],
+    *,
+    holds: NDArray[np.bool_],
+    stable: Array,
+    utilization_max: float,
+) -> Capacity:
+    """Largest rate without violation, of candidates that can hold a request.
+
+    Parameters
+    ----------
+    worst : `violation` of (rates, positions): above 0 where a promise breaks, and its cause.
+    holds : candidates whose cache can hold a long request, (candidates,).
+    """
+    rate, binding = np.zeros(stable.shape), np.full(stable.shape, int(Binding.KV_CACHE))
     fit = np.flatnonzero(holds)
     if fit.size:
-        targets = _of(promise, fit)
         rate[fit], binding[fit] = _search(
-            take(replica, fit),
-            lengths,
-            arrivals,
-            targets,
+            lambda guess, index: worst(guess, fit[index]),
             stable=stable[fit],
             utilization_max=utilization_max,
         )
@@ -207,23 +223,16 @@ def lambda_star(
 
 
 def _search(
-    replica: Replica,
-    lengths: Lengths,
-    arrivals: Arrivals,
-    promise: _Promise,
-    *,
-    stable: Array,
-    utilization_max: float,
+    worst: Callable[[Array, Whole], tuple[Array, Whole]], *, stable: Array, utilization_max: float
 ) -> tuple[Array, Whole]:
     """Rate and binding of candidates that can hold a request."""
     codes = np.full(stable.shape, int(Binding.UNREACHABLE))
 
     def broken(rate: Array, index: Whole) -> Array:
-        point = operate(take(replica, index), lengths, arrivals, rate_rps=rate)
-        worst, code = _violation(point, _of(promise, index), stable[index])
-        failing = worst > 0
+        excess, code = worst(rate, index)
+        failing = excess > 0
         codes[index[failing]] = code[failing]
-        return worst
+        return excess
 
     everyone = np.arange(stable.size)
     low, high = stable * ZERO_LOAD_FRAC, stable * min(utilization_max, STABILITY_FRAC)
@@ -248,10 +257,13 @@ def _search(
     return rate, codes
 
 
-def _violation(point: Point, promise: _Promise, stable: Array) -> tuple[Array, Whole]:
-    """Logarithm of the worst of the chances to exceed over its allowance, and its cause."""
-    spread = spread_of(point)
-    blocked = admission_of(point, spread, stable)
+def violation(
+    point: Point, spread: Spread, blocked: Blocking, promise: Promise
+) -> tuple[Array, Whole]:
+    """Logarithm of the worst of the chances to exceed over its allowance, and its cause.
+
+    Each (candidates,).
+    """
     ttft, ttft_open = ttft_exceeds(point, blocked, promise.ttft_s / TTFT_MARGIN)
     late = _log_ratio(ttft, promise.ttft_miss_frac)
     slow = _log_ratio(tpot_exceeds(point, spread, promise.tpot_s), promise.tpot_miss_frac)
@@ -370,7 +382,35 @@ def _quantile(exceeds: Callable[[Array], Array], shape: tuple[int, ...], miss_fr
     return np.where(beyond, np.inf, np.where(never, 0.0, np.exp(high)))
 
 
-def _fits(replica: Replica, lengths: Lengths, percentile: float) -> NDArray[np.bool_]:
+def trusted_utilization(arrival_cv: float) -> float:
+    """Share of the stability limit beyond which the formulas are not to be trusted."""
+    return UTILIZATION_MAX_BURSTY if arrival_cv > BURSTY_CV else UTILIZATION_MAX
+
+
+def promise_of(
+    shape: tuple[int, ...],
+    arrivals: Arrivals,
+    *,
+    ttft_s: ArrayLike,
+    ttft_percentile: float,
+    tpot_s: ArrayLike,
+    tpot_percentile: float,
+    gap_s: ArrayLike | None = None,
+    gap_percentile: float = 0.95,
+) -> Promise:
+    """Targets, a number or (candidates,), for candidates of this shape under a stream."""
+    return Promise(
+        _finite(ttft_s, shape),
+        _allowed_frac(ttft_percentile, arrivals),
+        _finite(tpot_s, shape),
+        _allowed_frac(tpot_percentile, arrivals),
+        None if gap_s is None else _finite(gap_s, shape),
+        _allowed_frac(gap_percentile, arrivals) / GAP_MARGIN,
+    )
+
+
+def fits(replica: Replica, lengths: Lengths, percentile: float) -> NDArray[np.bool_]:
+    """Whether the cache holds a request at this percentile of prompt + answer, (candidates,)."""
     return np.asarray(replica.kv_tokens >= lengths.request_tokens(percentile))
 
 
@@ -379,8 +419,9 @@ def _finite(target_s: ArrayLike, shape: tuple[int, ...]) -> Array:
     return np.broadcast_to(np.minimum(np.asarray(target_s, float), TIME_RANGE_S[1]), shape)
 
 
-def _of(promise: _Promise, index: Whole) -> _Promise:
-    return _Promise(
+def of(promise: Promise, index: Whole) -> Promise:
+    """The promise to some candidates."""
+    return Promise(
         promise.ttft_s[index],
         promise.ttft_miss_frac,
         promise.tpot_s[index],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.report.traffic_share import pool_rps
 from planner.result import ClassTraffic, Plan
 
 Array = NDArray[np.float64]
@@ -62,8 +63,7 @@ def _machines_rps(plan: Plan, demand_class: str) -> Array:
     for pool in plan.pools:
         row = rows.get(pool.candidate)
         if row is not None:
-            line = (row.rate_rps or 0.0) * np.array(pool.replicas) - (row.offset_rps or 0.0)
-            total += np.maximum(line, 0.0)
+            total += pool_rps(pool, row)
     return total
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.perf.pooling import carried_rps
 from planner.result import CandidateRow, ClassTraffic, Plan, PoolRow
 
 Array = NDArray[np.float64]
@@ -35,15 +36,25 @@ def share_by_period(plan: Plan, traffic: ClassTraffic, served_frac: list[list[fl
     return np.asarray((np.array(served_frac) * volume_weights(plan, traffic)).sum(axis=1))
 
 
+def pool_rps(pool: PoolRow, candidate: CandidateRow) -> Array:
+    """Rate that a pool's active replicas carry with the promise kept, shape (periods, blocks)."""
+    return carried_rps(
+        np.array(pool.replicas),
+        peak_replicas=np.array(pool.replicas_peak)[:, None],
+        rate_rps=candidate.rate_rps or 0.0,
+        offset_rps=candidate.offset_rps or 0.0,
+        small_rps=candidate.small_rps,
+    )
+
+
 def fullness(pool: PoolRow, candidate: CandidateRow, traffic: ClassTraffic) -> Array:
     """Peak load over SLO capacity in the fullest block, shape (periods,); 0 where closed.
 
-    Capacity is rate x active replicas - offset; batch has no peak, its mean rate is the load.
+    Batch has no peak, its mean rate is the load.
     """
-    replicas = np.array(pool.replicas)
     peak = np.array(traffic.mean_rps if traffic.kind == "batch" else traffic.peak_rps)
     load = np.array(pool.served_frac) * peak
-    capacity = (candidate.rate_rps or 0.0) * replicas - (candidate.offset_rps or 0.0)
+    capacity = pool_rps(pool, candidate)
     full = np.where(capacity > 0, capacity, np.nan)
     ratio = np.where(load > 0, load / full, 0.0)
     return np.asarray(ratio.max(axis=1))

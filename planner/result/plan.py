@@ -117,6 +117,8 @@ class CandidateRow(Record):
     """Slope of the pool's capacity line."""
     offset_rps: float | None = None
     """Offset of the pool's capacity line."""
+    small_rps: list[float] = Field(default_factory=list)
+    """What pools of 1, 2, 3 replicas carry, which enter the plan by size, not by the line."""
     rate_low_rps: float | None = None
     """The slope if steps take as long as the slow end of the error band."""
     rate_high_rps: float | None = None

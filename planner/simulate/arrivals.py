@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -16,14 +16,29 @@ PIECE = 16_384
 """Requests drawn at a time: what memory a long run needs."""
 
 
+NONE_UNSEEN = np.zeros(0, np.int64)
+
+
 @dataclass(frozen=True)
 class Requests:
-    """What requests look like: one is drawn from the samples, each as likely; all (samples,)."""
+    """What requests look like: one is drawn from the samples; all (samples,)."""
 
     prompts: Whole
     answers: Whole
     hits: Whole
     """Prompt tokens found in the prefix cache."""
+    weights: Array | None = None
+    """Chance of each sample, sum 1; None where each is as likely."""
+    unseen: Whole = field(default_factory=lambda: NONE_UNSEEN)
+    """1 for samples that no statistics count; empty for none."""
+
+    def pick(self, draw: np.random.Generator, size: int) -> Whole:
+        """Positions of samples, drawn."""
+        if self.weights is None:
+            return draw.integers(self.prompts.size, size=size)
+        borders = np.cumsum(self.weights)
+        found = np.searchsorted(borders, draw.random(size) * borders[-1], side="right")
+        return np.asarray(np.minimum(found, borders.size - 1), np.int64)
 
 
 def requests_of(
@@ -60,6 +75,8 @@ class Piece(NamedTuple):
     """Uniform in [0, 1), for routing."""
     homes: Whole
     """Replica that holds the prefix."""
+    unseen: Whole = NONE_UNSEEN
+    """1 for those that no statistics count, such as other classes' requests; empty for none."""
 
 
 def stream(
@@ -82,7 +99,7 @@ def stream(
     while offset < cuts[-1]:
         size = min(PIECE, min(cut for cut in cuts if cut > offset) - offset)
         gaps = draw.standard_gamma(shape, size) / shape
-        picks = draw.integers(requests.prompts.size, size=size)
+        picks = requests.pick(draw, size)
         times = last + np.cumsum(gaps)
         last = float(times[-1])
         yield Piece(
@@ -93,5 +110,6 @@ def stream(
             hits=requests.hits[picks],
             draws=draw.random(size),
             homes=draw.integers(replicas, size=size),
+            unseen=requests.unseen[picks] if requests.unseen.size else NONE_UNSEEN,
         )
         offset += size

@@ -190,19 +190,23 @@ def in_flight(numbers: Numbers, requests: Requests, rate_rps: float) -> int:
     """
     prompt, answer = requests.prompts.astype(float), requests.answers.astype(float)
     fresh = prompt - requests.hits
+
+    def mean(values: Array) -> float:
+        return float(np.average(values, weights=requests.weights))
+
     work = (
         numbers.prefill_step_s
-        + numbers.token_s * float((fresh + answer).mean())
-        + numbers.sequence_s * float(answer.mean())
-        + numbers.kv_token_s * float((answer * (prompt + answer / 2)).mean())
-        + numbers.prefill_context_s * float((fresh * (prompt - fresh / 2)).mean())
+        + numbers.token_s * mean(fresh + answer)
+        + numbers.sequence_s * mean(answer)
+        + numbers.kv_token_s * mean(answer * (prompt + answer / 2))
+        + numbers.prefill_context_s * mean(fresh * (prompt - fresh / 2))
     )
     left = 1.0 - rate_rps * work
     if not left > 0:
         return numbers.sequences_max
     step_s = numbers.overhead_s + numbers.weights_s
-    mean = rate_rps * float(answer.mean()) * step_s / left
-    return min(math.ceil(mean), numbers.sequences_max)
+    decoding = rate_rps * mean(answer) * step_s / left
+    return min(math.ceil(decoding), numbers.sequences_max)
 
 
 def _flying(pool: Pool, requests: Requests, rate_rps: float) -> int:

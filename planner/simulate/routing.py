@@ -58,7 +58,7 @@ def feed(world: Any, numbers: Any, rules: Any, piece: Any, outages: Any) -> int:
         grown = piece.prompts[a] + piece.answers[a] - 1
         if piece.prompts[a] > rules.prompt_max or grown > rules.tokens_max:
             refused += 1
-            world.ttft[-1] += rules.counted
+            world.ttft[-1] += _counted(rules, piece, a)
             continue
         for j in range(world.replicas.size):
             if world.replicas[j].now < now:
@@ -87,8 +87,15 @@ def _new_request(world: Any, rules: Any, piece: Any, a: int) -> int:
     request.arrived = piece.times_s[a]
     request.prompt, request.answer, request.hit = piece.prompts[a], piece.answers[a], piece.hits[a]
     request.made, request.base, request.place = 0, request.prompt, NONE
-    request.counted, request.moved = rules.counted, 0.0
+    request.counted, request.moved = _counted(rules, piece, a), 0.0
     return slot
+
+
+@compiled
+def _counted(rules: Any, piece: Any, a: int) -> int:
+    """1 if statistics count the request."""
+    seen: bool = piece.unseen.size == 0 or piece.unseen[a] == 0
+    return rules.counted if seen else 0
 
 
 @compiled

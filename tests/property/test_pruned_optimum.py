@@ -30,6 +30,9 @@ def questions(draw):
     gpus = np.array(draw(st.lists(st.sampled_from([1, 2, 4, 8]), min_size=c, max_size=c)), float)
     rate = gpus * hundredths(20, 60)
     offset = rate * hundredths(0, 80)
+    line = np.maximum(rate[:, None] * np.array([1.0, 2.0, 3.0]) - offset[:, None], 0.0)
+    raised = hundredths(0, 40, 3 * c).reshape(c, 3) * draw(st.sampled_from([0.0, 1.0]))
+    small = np.maximum.accumulate(line + raised * offset[:, None], axis=1)
     sku = np.array([0, 0, 0, 0, draw(st.integers(0, 1))])
     demand = np.array([0, 1, *draw(st.lists(st.integers(0, 1), min_size=c - 2, max_size=c - 2))])
     mean = hundredths(20, 150, 4).reshape(2, 1, 2)
@@ -41,7 +44,7 @@ def questions(draw):
         replica_gpus=np.array(
             [packed_gpus(int(n), LOT_GPUS[g]) for n, g in zip(gpus, sku, strict=True)]
         ),
-        rate_rps=rate, offset_rps=offset,
+        rate_rps=rate, offset_rps=offset, small_rps=small,
         energy_usd=(gpus / rate)[:, None, None, None] * mean[demand][:, None]
         * kwh_usd[None, :, None, None],
         mean_rps=mean, peak_rps=mean * draw(st.sampled_from([1.0, 1.4])), batch=batch,
@@ -77,6 +80,7 @@ def test_pruned_problem_has_the_same_optimum(question):
         group=list(zip(p.pools.class_of.tolist(), p.pools.replica_gpus.argmax(axis=1).tolist(),
                        strict=True)),
         gpus=gpus, rate_rps=p.pools.rate_rps, offset_rps=p.pools.offset_rps,
+        small_rps=p.pools.small_rps,
     )  # fmt: skip
     kept = np.flatnonzero(by < 0)
     if len(kept) == len(by):

@@ -5,12 +5,14 @@ import numpy as np
 from planner.candidates.prune import dominated_by
 
 
-def by(*rows, group=None):
-    """Rows are (gpus, rate, offset); one group unless given."""
+def by(*rows, group=None, small=None):
+    """Rows are (gpus, rate, offset); one group, and small pools on the line, unless given."""
     gpus, rate, offset = np.array(rows, float).T
+    line = np.maximum(rate[:, None] * np.array([1.0, 2.0, 3.0]) - offset[:, None], 0.0)
     return dominated_by(
-        group=group or ["g"] * len(rows), gpus=gpus, rate_rps=rate, offset_rps=offset
-    ).tolist()
+        group=group or ["g"] * len(rows), gpus=gpus, rate_rps=rate, offset_rps=offset,
+        small_rps=line if small is None else np.array(small),
+    ).tolist()  # fmt: skip
 
 
 def test_same_size_and_slower_goes():
@@ -63,4 +65,23 @@ def test_every_winner_is_kept():
 
 def test_nothing_to_prune():
     empty = np.zeros(0)
-    assert dominated_by(group=[], gpus=empty, rate_rps=empty, offset_rps=empty).tolist() == []
+    none = dominated_by(
+        group=[], gpus=empty, rate_rps=empty, offset_rps=empty, small_rps=np.zeros((0, 3))
+    )
+    assert none.tolist() == []
+
+
+def test_a_pool_of_one_that_carries_more_is_kept():
+    # The second line is the better one at every size, 3 k - 0.3 against 2 k - 0.2; but one
+    # replica of the first carries 3.
+    lines = [(8, 2.0, 0.2), (8, 3.0, 0.3)]
+    assert by(*lines) == [1, -1]
+    assert by(*lines, small=[[3.0, 3.8, 5.8], [2.7, 5.7, 8.7]]) == [-1, -1]
+
+
+def test_only_the_line_of_smaller_replicas_replaces_a_small_pool():
+    # Two replicas of 4 accelerators carry 4.5 as a small pool, 2 x 2.4 - 0.6 = 4.2 on the line:
+    # enough for 4.2 of one replica of 8, not for 4.4.
+    lines = [(4, 2.4, 0.6), (8, 4.4, 1.2)]
+    assert by(*lines, small=[[1.8, 4.5, 6.6], [4.2, 7.6, 12.0]])[1] == -1  # it loses less alone
+    assert by(*lines, small=[[1.8, 4.5, 6.6], [3.2, 7.6, 12.0]]) == [-1, 0]

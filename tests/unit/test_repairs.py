@@ -162,8 +162,10 @@ def test_batch_is_lowered_to_what_it_finishes():
 
 def test_rates_are_measured_against_the_line_they_were_planned_on():
     # 3 - 4 / 8 a replica in a pool of 8, of which the load asks 2.4.
-    row = SimpleNamespace(rate_rps=3.0, offset_rps=4.0)
+    row = SimpleNamespace(rate_rps=3.0, offset_rps=4.0, small_rps=[1.0, 2.0, 5.0])
     assert repairs._planned_rps(row, 8.0, 2.4) == pytest.approx(2.5)
+    # Two replicas carry 2 together as a small pool, which is more than the load asks.
+    assert repairs._planned_rps(row, 2.0, 0.9) == pytest.approx(1.0)
 
 
 @pytest.mark.slow
