@@ -179,7 +179,7 @@ def tpot_tail(
             kv_tokens=np.maximum(held + node * held_sd, 0.0),
         )
         allowed = tokens * (tpot_s[:, None] - plain)
-        one = one_exceeds(stall, lengths.weights, allowed / stalls.one_scale)
+        one = one_exceeds(stall, allowed / stalls.one_scale)
         more = gamma_tail(allowed, stalls.mean_s, stalls.variance_s2)
         beyond = stalls.any_frac * (more + stalls.one_frac * (one - more))
         longest = (times.full_s + chunk_s - times.plain_s)[:, None] + plain

@@ -40,7 +40,9 @@ class Stall:
     """Time that the prefill of one prompt adds to the steps of those who decode."""
 
     nodes_s: Array
-    """Of each node's prompt, (candidates, nodes)."""
+    """Of each node's prompt, short prompts first, (candidates, nodes)."""
+    weights: Array
+    """Share of prompts of each node, (nodes,)."""
     mean_s: Array
     square_s2: Array
     """Second moment over prompts."""
@@ -93,7 +95,9 @@ def stall_time(replica: Replica, lengths: Lengths, *, steps: Steps, times: StepT
     nodes += np.outer(replica.prefill_context_s, lengths.context_tokens)
     square = (nodes * nodes) @ lengths.weights * lengths.square_ratio
     mean = np.maximum(nodes @ lengths.weights, TINY)
-    return Stall(np.maximum(nodes, 0.0), mean, np.maximum(square, TINY))
+    order = np.argsort(lengths.computed_tokens, kind="stable")
+    ascending = np.maximum(nodes, 0.0)[:, order]
+    return Stall(ascending, lengths.weights[order], mean, np.maximum(square, TINY))
 
 
 def avoided_frac(sequences: Array, *, utilization: Array, replicas: float) -> Array:
@@ -231,15 +235,15 @@ def _scatter(count: Array, any_frac: Array, arrivals: Arrivals) -> tuple[Array, 
     return np.asarray(one, float), np.asarray(np.minimum(1.0 / q, stream) * count, float)
 
 
-def one_exceeds(stall: Stall, weights: Array, limit_s: Array) -> Array:
+def one_exceeds(stall: Stall, limit_s: Array) -> Array:
     """P(one prompt's stall > limit_s), (candidates, any), stalls linear between their nodes.
 
     Examples
     --------
     Nodes of 1 s and 3 s, as likely: cells from 0 to 2 s and from 2 to 4 s.
 
-    >>> two = Stall(np.array([[1.0, 3.0]]), np.array([2.0]), np.array([5.0]))
-    >>> one_exceeds(two, np.array([0.5, 0.5]), np.array([[1.0, 3.0, 5.0]])).round(6).tolist()
+    >>> two = Stall(np.array([[1.0, 3.0]]), np.array([0.5, 0.5]), np.array([2.0]), np.array([5.0]))
+    >>> one_exceeds(two, np.array([[1.0, 3.0, 5.0]])).round(6).tolist()
     [[0.75, 0.25, 0.0]]
     """
     if not limit_s.size:
@@ -253,7 +257,7 @@ def one_exceeds(stall: Stall, weights: Array, limit_s: Array) -> Array:
     borders = np.concatenate([np.maximum(ends[0], 0.0), inner, ends[1]], axis=1)
     last = np.maximum(borders[:, -1:], TINY)
     row = 2.0 * np.arange(len(borders))[:, None]
-    beyond = np.tile(1.0 - np.concatenate([[0.0], np.cumsum(weights)]), len(borders))
+    beyond = np.tile(1.0 - np.concatenate([[0.0], np.cumsum(stall.weights)]), len(borders))
     asked = np.minimum(np.maximum(limit_s / last, 0.0), 1.0 + 1e-6)
     found = np.interp((row + asked).ravel(), (row + borders / last).ravel(), beyond)
     return np.where(asked > 1.0, 0.0, found.reshape(asked.shape))

@@ -45,7 +45,7 @@ def test_larger_parts_never_replace_smaller_ones():
     for largest, expected in (([8.0, 16.0], [-1, -1]), ([8.0, 8.0], [1, -1])):
         found = dominated_by(
             group=["g", "g"], gpus=rows[0], rate_rps=rows[1], offset_rps=rows[2],
-            smallest=np.array(largest), largest=np.array(largest),
+            small_rps=rows[1][:, None], smallest=np.array(largest), largest=np.array(largest),
         )  # fmt: skip
         assert found.tolist() == expected
 

@@ -18,7 +18,7 @@ ALONE = routed(np.array([0.5]), np.zeros((1, 1)), POISSON)
 def stalls(arrivals=POISSON, *, decode_s=10.0, rate=0.5, route=ALONE, **options):
     rest = {"drag_s": np.zeros((1, 1)), "filled_s": NONE, "ttft_mean_s": NONE}
     return stalled(
-        Stall(np.ones((1, 1)), ONE, 2.0 * ONE),
+        Stall(np.ones((1, 1)), ONE, ONE, 2.0 * ONE),
         arrivals,
         decode_s=np.array([[decode_s]]),
         rate_rps=np.array([rate]),
@@ -94,10 +94,10 @@ def test_tail_against_a_simulated_queue():
             stall += busy
         ended[i] = stall
     found, exponential = stalls(), -np.log1p(-(np.arange(400) + 0.5) / 400)
-    prompt = Stall(exponential[None, :], ONE, 2.0 * ONE)
+    prompt = Stall(exponential[None, :], np.full(400, 1 / 400), ONE, 2.0 * ONE)
     for limit in (2.0, 5.0, 15.0, 30.0):
         asked = np.array([[limit]])
-        one = one_exceeds(prompt, np.full(400, 1 / 400), asked / found.one_scale)
+        one = one_exceeds(prompt, asked / found.one_scale)
         more = gamma_tail(asked, found.mean_s, found.variance_s2)
         tail = found.any_frac * (found.one_frac * one + (1.0 - found.one_frac) * more)
         assert tail[0, 0] == pytest.approx(np.mean(ended > limit), abs=0.025)
