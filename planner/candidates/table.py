@@ -84,6 +84,9 @@ class Table:
     """(classes,)"""
     simulated_ratio: Array
     """Rate in simulation / by the formulas, of a large pool; NaN where not simulated."""
+    most_ratio: Array
+    """(configurations, pool sizes): most that simulation may give over the formulas' rate of
+    `pool_rps`; inf where nothing says so."""
     preempted_frac: Array
     """Share of requests that gave their cache back in simulation; NaN where not simulated."""
 
