@@ -41,8 +41,9 @@ def refine_option(function: F) -> F:
     """--refine, where a scenario is solved."""
     return click.option(
         "--refine/--no-refine",
-        default=False,
-        help="Simulate the rates of what a plan leans on, minutes; or plan on formulas (default).",
+        default=True,
+        show_default=True,
+        help="Plan on simulated rates alone, proven against all others; or on formulas.",
     )(function)
 
 
