@@ -9,6 +9,7 @@ import click
 from planner.cli.progress import progress_line
 from planner.cli.shared import (
     REPORT_HELP,
+    cache_option,
     catalog_option,
     checked_outputs,
     json_option,
@@ -31,6 +32,7 @@ SECONDS = click.FloatRange(min=1)
     "--time-limit-s", type=SECONDS, default=300.0, show_default=True, help="Time to the plan."
 )
 @refine_option
+@cache_option
 @click.option(
     "--options/--no-options",
     default=True,
