@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -52,6 +53,12 @@ class Clock:
     def left_s(self, share: float = 1.0) -> float:
         """Seconds left until then; 0 at the least."""
         return max(self.deadline(share) - time.monotonic(), 0.0)
+
+    def gone(self) -> float:
+        """Share of the time that is over; 0 where it has no end."""
+        if math.isinf(self._limit_s):
+            return 0.0
+        return 1.0 - self.left_s() / self._limit_s
 
     def seconds(self) -> dict[str, float]:
         """Seconds of each step so far."""

@@ -27,7 +27,7 @@ ROUNDS_MAX = 100
 """Most searches for something cheaper; the deadline comes before."""
 PREPARING_SHARE, PLANNING_SHARE = 0.5, 0.7
 """Shares of the time by which rates for a first plan are simulated, and by which it is found."""
-EXPLORING_GAP = 0.01
+EXPLORING_GAP = 0.02
 """Gap to which is asked first what a plan leans on."""
 NOISE = 1e-9
 """Relative: a bound proven up to the asked gap is that gap."""
@@ -83,8 +83,8 @@ def prepared(question: Case, clock: Clock) -> Prepared:
 def planned(start: Prepared, clock: Clock, *, gap: float) -> Decided:
     """Cheapest fleet of simulated candidates, with a bound that holds against all others.
 
-    At the deadline the best plan so far; on the formulas' rates where there is no other. Ctrl-C
-    ends with the best plan too.
+    At the deadline the best plan so far; on the formulas' rates, as one stopped early, where there
+    is no other. Ctrl-C ends with the best plan too.
 
     Raises
     ------
@@ -102,9 +102,10 @@ def planned(start: Prepared, clock: Clock, *, gap: float) -> Decided:
     first, last = _simulated(start.first), _simulated(search.question)
     if last:
         cache.keep(start.key, [len(first), *first, *(i for i in last if i not in first)])
-    if search.best is None:
-        return decided(search.question, search.question, clock, gap=gap)
-    return search.answer(search.best)
+    if search.best is not None:
+        return search.answer(search.best)
+    found = decided(search.question, search.question, clock, gap=gap)
+    return replace(found, solution=replace(found.solution, status="stopped"))
 
 
 class _Search:
@@ -113,14 +114,15 @@ class _Search:
     def __init__(self, question: Case, clock: Clock, gap: float) -> None:
         self.question, self.clock, self.gap = question, clock, gap
         self.best: Decided | None = None
-        self.bound_usd = 0.0
+        self.bound_usd, self.stopped = 0.0, False
         self._planned_from: tuple[float, list[int]] | None = None
 
     def run(self) -> None:
         """First to a wide gap, which tells soon what matters, then to the one asked."""
         if self.gap < EXPLORING_GAP:
             self._close(EXPLORING_GAP)
-        self._close(self.gap)
+        if not self.stopped and self.clock.left_s() > 0:
+            self._close(self.gap)
 
     def _close(self, gap: float) -> None:
         """Take turns until a gap is met or time is over."""
@@ -143,14 +145,20 @@ class _Search:
         if known == self._planned_from:
             return False
         self._planned_from = known
-        share, near = PLANNING_SHARE if before is None else 1.0, gap * GAP_FRAC_OF_PLAN
+        share = max(PLANNING_SHARE, (1 + self.clock.gone()) / 2)  # the rest is for the proof
+        near = gap * GAP_FRAC_OF_PLAN
         try:
             found = decided(self.question, proven(self.question), self.clock, gap=near, share=share)
-        except (InfeasibleError, StoppedError):
+        except InfeasibleError:
+            return True
+        except StoppedError:
+            if self.clock.left_s(share) > LEAST_S:  # Ctrl-C
+                raise
             return True
         if before is None or found.solution.cost_usd < before.solution.cost_usd:
             self.best = found
-        return not found.solution.interrupted
+        self.stopped = found.solution.interrupted
+        return not self.stopped
 
     def _cheaper(self, gap: float) -> list[int] | None:
         """Positions not simulated that a cheaper fleet leans on; None where none is seen."""
@@ -169,7 +177,8 @@ class _Search:
         )  # fmt: skip
         if math.isfinite(found.bound_usd):
             self.bound_usd = max(self.bound_usd, found.bound_usd)
-        if found.interrupted or not found.serving or self.bound_usd >= beat_usd:
+        self.stopped = found.interrupted
+        if self.stopped or not found.serving or self.bound_usd >= beat_usd:
             return None
         return formulaic(self.question, [axes.kept[c] for c in found.serving])
 

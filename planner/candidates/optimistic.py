@@ -95,10 +95,12 @@ def settled(case: Case, *, learned: Table | None = None) -> Case:
 def proven(case: Case) -> Case:
     """The case with candidates of which every rate that simulation could give is simulated."""
     table, reasons = case.table, list(case.table.reasons)
-    for i in _open(case):
+    open_ = _open(case)
+    for i in open_:
         reasons[i] = "not simulated"
-    by = pruned(replace(table, reasons=tuple(reasons)))
-    left = ["not simulated" if i in set(_open(case)) else by[i] for i in range(len(by))]
+    left = list(pruned(replace(table, reasons=tuple(reasons))))
+    for i in open_:
+        left[i] = "not simulated"
     return replace(case, table=replace(table, pruned_by=tuple(left)))
 
 

@@ -110,11 +110,12 @@ class Table:
 
         It does not know static batches: their rates stay the formulas'.
         """
+        simulated = self.simulated
         return [
             i
             for i in used
             if online[self.configurations[i].demand_class]
-            and not self.simulated[i]
+            and not simulated[i]
             and self.configurations[i].measured_rps is None
             and self.configurations[i].mode != "static"
         ]

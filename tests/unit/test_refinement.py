@@ -74,6 +74,7 @@ def test_time_over_before_anything_is_simulated_leaves_a_plan_on_formulas_that_s
     monkeypatch.setattr(Clock, "deadline", lambda self, share=1.0: time.monotonic() - 1.0)
     plan = solved()
     assert simulated(plan) == set()
+    assert plan.status == "stopped"
     assert any("not simulated" in note for note in plan.notes)
     assert used(plan)
 
@@ -100,6 +101,22 @@ def test_ctrl_c_while_proving_keeps_the_plan(monkeypatch):
     plan = solved()
     assert used(plan) <= simulated(plan)
     assert plan.status == "stopped"
+
+
+def test_ctrl_c_in_the_solver_ends_both_searches(monkeypatch):
+    seen, search = [], program.leaning
+
+    def stopped(p, **options):
+        found = search(p, **options)
+        if not options.get("beat_usd"):
+            return found
+        seen.append(options)
+        return replace(found, bound_usd=0.0, interrupted=True)
+
+    monkeypatch.setattr(program, "leaning", stopped)
+    plan = solved()
+    assert len(seen) == 1
+    assert (plan.status, used(plan) <= simulated(plan)) == ("stopped", True)
 
 
 def test_ctrl_c_before_any_plan_ends_it(monkeypatch):
