@@ -68,6 +68,8 @@ def test_a_bound_moves_the_line_of_pools_of_every_size(known):
     rates = np.minimum(1.1 * known.table.pool_rps[i], most)
     sizes = np.array(known.table.pool_sizes, float)
     peak = known.traffic.load.peak_rps.max()
+    assert peak / rates[-1] > refine.LARGE_REPLICAS
+    rates[1:4] = rates[:3]  # just fewer than 2, 3 and 4 replicas are 1, 2 and 3
     a, delta = capacity_line(sizes, rates * sizes, peak / rates[-1])
     assert seen.rate_rps[i] == pytest.approx(float(a))
     assert seen.offset_rps[i] == pytest.approx(float(delta))

@@ -106,6 +106,16 @@ def test_pools_beyond_the_limit_are_not_simulated(known, monkeypatch):
     assert asked == [(1, 1.0), (2, pytest.approx(1.2)), (4, pytest.approx(0.9))]
 
 
+def test_large_pools_hold_their_line_with_any_fraction_of_a_few_replicas(known):
+    i = next(i for i in known.table.kept.tolist()
+             if known.traffic.load.peak_rps.max() > 40 * known.table.pool_rps[i, -1])  # fmt: skip
+    rates = np.linspace(0.8, 1.0, len(known.table.pool_sizes)) * known.table.pool_rps[i, -1]
+    (a,), (delta,) = refine.lines(known, np.array([i]), rates[None, :])
+    for replicas in (1.0, 1.5, 1.999, 2.5, 2.999, 3.999):
+        carried = rates[int(replicas) - 1]  # table sizes are 1, 2, 3, 4, ...
+        assert a * replicas - delta <= replicas * carried * (1 + 1e-9)
+
+
 def test_what_is_not_begun_by_the_deadline_stays_as_it_is(known):
     table = refine.refined(known, [first(known)], lambda text: None, deadline=-math.inf).table
     assert not table.simulated.any()
