@@ -250,6 +250,8 @@ class Solution:
     """optimal (within the asked gap) or stopped"""
     seconds: dict[str, float]
     """compile, solve, fix: wall seconds"""
+    interrupted: bool = False
+    """Whether Ctrl-C ended the search."""
     rounding_usd: float = 0.0
     """Cost of this plan less that of the program's own best: what rounding afterwards added."""
 

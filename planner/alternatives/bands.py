@@ -104,7 +104,7 @@ def evaluated(question: Case, scenario: Scenario, catalog: Catalog) -> Case:
     table = evaluate(scenario, catalog, question.traffic)
     found = replace(question, scenario=scenario, catalog=catalog, table=table)
     if question.table.simulated.any():
-        from planner.candidates.refine import settled  # noqa: PLC0415  (brings the compiler)
+        from planner.candidates.optimistic import settled  # noqa: PLC0415  (brings the compiler)
 
         found = settled(found, learned=question.table)
     obtainable = found.offers.accelerators()

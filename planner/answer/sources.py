@@ -197,7 +197,8 @@ def _about_rates(decided: Decided) -> Iterator[str]:
     else:
         yield (
             "Rates are the formulas' lambda*, not simulated: the gap is proven for them alone; "
-            "planner verify simulates this fleet, planner solve --refine plans on simulated rates."
+            "planner verify simulates this fleet, planner solve --refine with more time plans on "
+            "simulated rates."
         )
 
 

@@ -446,6 +446,7 @@ def _table(draft: _Draft, scenario: Scenario, traffic: Traffic) -> Table:
         decoders=draft.decoders,
         lengths=traffic.lengths,
         simulated_ratio=np.full(len(draft.configs), np.nan),
+        most_ratio=np.full(draft.pool_rps.shape, np.inf),
         preempted_frac=np.full(len(draft.configs), np.nan),
         **draft.column,
     )

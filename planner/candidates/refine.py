@@ -1,23 +1,25 @@
-"""Simulated rates in place of the formulas', for the candidates that a plan leans on.
+"""Simulated rates in place of the formulas', for chosen candidates; several side by side.
 
-Until a candidate is simulated, the search sees it with an optimistic rate, the formulas' plus
-their error margin: what is then found among simulated candidates alone beats all the others too,
-and the search's bound holds for the rates that simulation would give them.
+What simulation says is remembered by a digest of all that it follows from.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import os
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from threading import Lock
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.candidates.case import Case
+from planner.candidates.enumerate import Configuration
 from planner.candidates.prune import pruned
 from planner.candidates.subject import Subject, pool_of, promise_of, subject_of
 from planner.candidates.table import Table
@@ -30,6 +32,9 @@ from planner.simulate.pool import simulate
 from planner.simulate.rates import counted_requests, refined_rate
 
 Array = NDArray[np.float64]
+T = TypeVar("T")
+Tell = Callable[[str], None]
+"""what is simulated, how much of it is done, when the rest will be"""
 
 SIZES = (1, 2, 4, 8, 32)
 """Pools that are simulated; one between two of them is taken to carry, each, what the smaller
@@ -37,163 +42,150 @@ one does."""
 PRESSED_SIZE = 8
 """Replicas of the pool whose pre-emptions are counted."""
 BATCHES, SEED = 4, 1
-MARGINS = 0.02, 0.04
+LEAST_GUESS = 0.1
+"""Of the stability limit, where the search begins if the formulas give no rate."""
+MARGINS = 0.025, 0.04
 """The plan takes the lower end of the confidence interval, but at least the first and at most the
 second share below the value: other requests must keep the promise too."""
 NOISE_FRAC = 1e-9
-ERROR_MARGIN = 0.12
-"""Share by which simulation may exceed the formulas' rate of a pool: in pools of 32 of
-enterprise_405b it exceeds it by 6 to 10 %, on the four accelerators tried."""
+LARGE_REPLICAS = 32
+"""Pools expected to be larger than this shrink, off their peak, to fractions of a few replicas: one
+of 1,770 replicas was left with 1.98 there, and one alone broke its promise at their rate."""
 SPREAD_MARGIN = 0.01
-"""Share by which that excess may differ within a class and accelerator: of 34 candidates of
-enterprise_405b none had a ratio of simulation to formula above its group's first by 0.3 %."""
-CHALLENGERS = 2
-"""Candidates beside those used that are simulated in one round, a class and accelerator."""
+"""Share by which simulation over formulas may differ between engines that run the same model in one
+layout and format: among 89 candidates of chat_8b it did by up to 0.9 %."""
 
 
-def optimistic(case: Case) -> Case:
-    """The case with every rate not simulated raised to the most that simulation may give it.
-
-    At most the share of the stability limit that is planned at all. What pools of all sizes
-    carry, and the line below it, move together; pruning follows them.
-    """
-    most = case.scenario.planning.utilization_max * case.table.stability_rps
-    return _at_rates(
-        case, np.minimum(case.table.rate_rps * _most_ratio(case.table, case.table), most)
-    )
-
-
-def settled(case: Case, *, learned: Table | None = None) -> Case:
-    """The case with rates not simulated as simulation has proven the formulas so far.
-
-    They take the highest ratio of simulation to formula seen for the class and accelerator, never
-    more than 1: for comparisons that need no proof.
+def refined(case: Case, places: Sequence[int], tell: Tell, deadline: float = math.inf) -> Case:
+    """The case with simulated rates at the given positions of its table.
 
     Parameters
     ----------
-    learned : table whose simulated rates teach; the case's own if not given.
+    deadline : on the clock of `time.monotonic`; what is not begun by then stays as it is.
     """
-    ratio = np.minimum(_most_ratio(case.table, learned or case.table) / (1 + SPREAD_MARGIN), 1.0)
-    return _at_rates(case, case.table.rate_rps * ratio)
-
-
-def _at_rates(case: Case, rate_rps: Array) -> Case:
-    """Lines of the capacity of positions not simulated, scaled to other slopes."""
-    table, open_ = case.table, np.array(_open(case), np.intp)
-    slope, offset, pools = table.rate_rps.copy(), table.offset_rps.copy(), table.pool_rps.copy()
-    ratio = rate_rps[open_] / slope[open_]
-    offset[open_] *= ratio
-    pools[open_] *= ratio[:, None]
-    slope[open_] = rate_rps[open_]
-    found = replace(table, rate_rps=slope, offset_rps=offset, pool_rps=pools)
-    return replace(case, table=replace(found, pruned_by=pruned(found)))
-
-
-def _most_ratio(table: Table, learned: Table) -> Array:
-    """Most that simulation may give over the formulas' rate, (configurations,)."""
-    seen: dict[tuple[int, str], float] = {}
-    for i in np.flatnonzero(learned.simulated).tolist():
-        key = _kind(learned, i)
-        seen[key] = max(seen.get(key, 0.0), float(learned.simulated_ratio[i]))
-
-    def most(i: int) -> float:
-        ratio = seen.get(_kind(table, i))
-        return 1 + ERROR_MARGIN if ratio is None else ratio * (1 + SPREAD_MARGIN)
-
-    return np.array([most(i) for i in range(len(table.names))])
-
-
-def _open(case: Case) -> list[int]:
-    """Positions that can serve on rates of the formulas."""
-    online = [isinstance(demand, Online) for demand in case.scenario.demand]
-    return case.table.formulaic(np.flatnonzero(case.table.feasible).tolist(), online)
-
-
-def _kind(table: Table, i: int) -> tuple[int, str]:
-    """Class and accelerators: within these, simulation differs from the formulas by one ratio."""
-    return table.configurations[i].demand_class, table.configurations[i].hardware
-
-
-def challengers(case: Case, used: Sequence[int]) -> list[int]:
-    """The used positions, and those that may beat them on the same accelerator.
-
-    At most `CHALLENGERS` for each class and accelerator, by the rate that an accelerator may
-    carry; rates not simulated count as `settled` where they must be beaten.
-    """
-    table = case.table
-    gpus = np.array([c.gpus for c in table.configurations], float)
-    hopeful, likely = optimistic(case).table.rate_rps / gpus, settled(case).table.rate_rps / gpus
-    known = {*used, *np.flatnonzero(table.simulated & table.feasible).tolist()}
-    found = list(used)
-    for kind in sorted({_kind(table, i) for i in used}):
-        best = max(likely[i] for i in known if _kind(table, i) == kind)
-        others = [
-            i for i in _open(case)
-            if i not in known and _kind(table, i) == kind and hopeful[i] > best
-        ]  # fmt: skip
-        found += sorted(others, key=lambda i: (-hopeful[i], i))[:CHALLENGERS]
-    return found
-
-
-def question_key(case: Case) -> str:
-    """Digest of what decides which candidates a plan leans on."""
-    table = case.table
-    return key_of(
-        "leaned on", case.scenario.model_dump_json(), table.names, table.rate_rps.tobytes().hex()
-    )
-
-
-def refined(case: Case, places: Sequence[int], tell: Callable[[str], None]) -> Case:
-    """The case with simulated rates at the given positions of its table."""
-    if not places:
+    found = side_by_side(lambda i: _one(case, i), places, "simulate", tell, deadline)
+    known = {i: one for i, one in zip(places, found, strict=True) if one is not None}
+    if not known:
         return case
     table = case.table
     rates, slope, offset = table.pool_rps.copy(), table.rate_rps.copy(), table.offset_rps.copy()
     alone, ratio = table.lambda_star_rps.copy(), table.simulated_ratio.copy()
     waiting, preempted = table.kv_wait_frac.copy(), table.preempted_frac.copy()
-    reasons = list(table.reasons)
-    sizes = np.array(table.pool_sizes, float)
-    for i, found in zip(places, _simulated(case, places, tell), strict=True):
-        d = table.configurations[i].demand_class
-        most = case.scenario.planning.utilization_max * table.stability_rps[i]
-        before, rates[i] = table.pool_rps[i, -1], np.minimum(found, most)
+    reasons, most = list(table.reasons), table.most_ratio.copy()
+    for i, one in known.items():
+        before, rates[i] = table.pool_rps[i], one.pool_rps
         rates[i] *= case.lowered.get(table.names[i], 1.0)
         alone[i] = rates[i, 0]
-        ratio[i] = rates[i, -1] / before if before > 0 else 1.0
+        over = np.divide(rates[i], before, out=np.ones(len(before)), where=before > 0)
+        ratio[i] = over[-1]
+        for j in mates(table, i):
+            most[j] = np.minimum(most[j], over * (1 + SPREAD_MARGIN))
         if rates[i, -1] <= 0:
             reasons[i] = "keeps its promise at no rate in simulation"
             continue
-        expected = max(float(case.traffic.load.peak_rps[d].max()) / rates[i, -1], 1.0)
-        a, delta = capacity_line(sizes, rates[i] * sizes, expected)
-        slope[i], offset[i] = float(a), float(delta) if delta > NOISE_FRAC * a else 0.0
-        waiting[i], preempted[i] = _pressure(case, i, rates[i])
+        (slope[i],), (offset[i],) = lines(case, np.array([i]), rates[i : i + 1])
+        waiting[i], preempted[i] = one.kv_wait_frac, one.preempted_frac
     after = replace(
         table, pool_rps=rates, rate_rps=slope, offset_rps=offset, lambda_star_rps=alone,
-        simulated_ratio=ratio, reasons=tuple(reasons), kv_wait_frac=waiting,
+        simulated_ratio=ratio, most_ratio=most, reasons=tuple(reasons), kv_wait_frac=waiting,
         preempted_frac=preempted,
     )  # fmt: skip
     return replace(case, table=replace(after, pruned_by=pruned(after)))
 
 
-def _pressure(case: Case, i: int, rates_rps: Array) -> tuple[float, float]:
-    """Shares of requests that wait for cache (formula) and that lose it (simulated).
+def mates(table: Table, i: int) -> list[int]:
+    """Positions that differ from one in the engine alone, itself among them."""
 
-    Parameters
-    ----------
-    rates_rps : planned rate of one replica in pools of the table's sizes.
+    def make(one: Configuration) -> tuple[object, ...]:
+        own = (one.demand_class, one.model, one.accelerator, one.quantization, one.kv_dtype,
+               one.tp, one.pp, one.ep, one.dp, one.mode, one.draft)  # fmt: skip
+        if one.decode is None:
+            return own
+        return (*own, one.prefill_replicas, one.decode_replicas, make(one.decode))
+
+    own = make(table.configurations[i])
+    return [j for j, other in enumerate(table.configurations) if make(other) == own]
+
+
+def whole_rates(sizes: Array, rates_rps: Array) -> Array:
+    """Rates of one replica where just fewer than so many replicas stand, (..., sizes).
+
+    Examples
+    --------
+    Just fewer than two are one for a part of the time, which carries what one carries.
+
+    >>> whole_rates(np.array([1.0, 2.0, 4.0]), np.array([3.0, 4.0, 5.0])).tolist()
+    [3.0, 3.0, 5.0]
     """
+    before = np.concatenate([rates_rps[..., :1], rates_rps[..., :-1]], axis=-1)
+    return np.where(np.diff(sizes, prepend=0.0) == 1, before, rates_rps)
+
+
+def lines(case: Case, places: NDArray[np.intp], rates_rps: Array) -> tuple[Array, Array]:
+    """Slopes and offsets of pools that carry these rates a replica, (places, pool sizes)."""
+    sizes = np.array(case.table.pool_sizes, float)
+    peaks = case.traffic.load.peak_rps.max(axis=(1, 2))
+    peak = peaks[[case.table.configurations[i].demand_class for i in places.tolist()]]
+    expected = np.maximum(peak / rates_rps[:, -1], 1.0)
+    held = np.where((expected > LARGE_REPLICAS)[:, None], whole_rates(sizes, rates_rps), rates_rps)
+    a, delta = capacity_line(sizes, held * sizes, expected)
+    return a, np.where(delta > NOISE_FRAC * a, delta, 0.0)
+
+
+def side_by_side(
+    one: Callable[[int], T], places: Sequence[int], what: str, tell: Tell, deadline: float
+) -> list[T | None]:
+    """One answer for each position, in order; None for those not begun by the deadline.
+
+    Threads suffice: the simulator runs beside other threads. Ctrl-C ends what is under way.
+    """
+    started, lock, done = time.monotonic(), Lock(), itertools.count(1)
+
+    def timed(i: int) -> T | None:
+        if time.monotonic() >= deadline:
+            return None
+        found = one(i)
+        with lock:
+            through = next(done)
+            left_s = (time.monotonic() - started) * (len(places) / through - 1)
+            tell(f"{what} {through} of {len(places)} candidates, {left_s:.0f} s left")
+        return found
+
+    threads = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
+    try:
+        return list(threads.map(timed, places))
+    finally:
+        threads.shutdown(cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What simulation says of one candidate."""
+
+    pool_rps: Array
+    """Planned rate of one replica in pools of the table's sizes [1/s]."""
+    kv_wait_frac: float
+    preempted_frac: float
+
+
+def _one(case: Case, i: int) -> _Found:
     table, subject = case.table, subject_of(case.scenario, case.catalog, case.table, i)
+    most_rps = case.scenario.planning.utilization_max * subject.stability_rps
+    found = _planned(subject, np.interp(SIZES, table.pool_sizes, table.pool_rps[i]), most_rps)
+    rates = _at_table_sizes(found, table)
+    if rates[-1] <= 0:
+        return _Found(rates, math.nan, math.nan)
     demand = subject.demand
     assert isinstance(demand, Online)
     waiting = np.full(1, np.nan)
     if subject.one.decode is None:
         waiting = kv_wait_frac(
-            take(table.replica, np.array([i])), table.in_steps(i), rates_rps[-1:],
+            take(table.replica, np.array([i])), table.in_steps(i), rates[-1:],
             arrival_cv=demand.arrival_cv, replicas=table.pool_sizes[-1],
             stability_rps=table.stability_rps[i : i + 1],
         )  # fmt: skip
-    rate = float(rates_rps[table.pool_sizes.index(PRESSED_SIZE)])
-    return float(waiting[0]), _preempted_frac(subject, demand.arrival_cv, rate)
+    pressed = float(rates[table.pool_sizes.index(PRESSED_SIZE)])
+    return _Found(rates, float(waiting[0]), _preempted_frac(subject, demand.arrival_cv, pressed))
 
 
 def _preempted_frac(subject: Subject, arrival_cv: float, rate_rps: float) -> float:
@@ -207,33 +199,7 @@ def _preempted_frac(subject: Subject, arrival_cv: float, rate_rps: float) -> flo
         )  # fmt: skip
         return (float(run.preempted.sum() / run.arrived.sum()),)
 
-    lengths = [x.tobytes().hex() for x in (asked.prompts, asked.answers, asked.hits)]
-    key = key_of("preempted", pool, lengths, rate_rps, arrival_cv, SEED)
-    return remembered(key, compute)[0]
-
-
-def _simulated(case: Case, places: Sequence[int], tell: Callable[[str], None]) -> list[Array]:
-    """Rate of one replica in pools of the table's sizes [1/s], an array for each position."""
-    table, lock = case.table, Lock()
-    subjects = [subject_of(case.scenario, case.catalog, table, i) for i in places]
-    guesses = [np.interp(SIZES, table.pool_sizes, table.pool_rps[i]) for i in places]
-    done = itertools.count(1)
-
-    def at(job: tuple[int, int]) -> float:
-        place, size = job
-        found = _planned(subjects[place], SIZES[size], float(guesses[place][size]))
-        with lock:
-            tell(f"simulate {len(places)} candidates, {next(done)} of {len(jobs)} pools")
-        return found
-
-    # The largest pools first: they take longest.
-    jobs = [(place, size) for size in range(len(SIZES) - 1, -1, -1) for place in range(len(places))]
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as threads:
-        found = dict(zip(jobs, threads.map(at, jobs), strict=True))
-    return [
-        _at_table_sizes(np.array([found[place, size] for size in range(len(SIZES))]), table)
-        for place in range(len(places))
-    ]
+    return remembered(key_for("preempted", subject, PRESSED_SIZE, rate_rps), compute)[0]
 
 
 def _at_table_sizes(found: Array, table: Table) -> Array:
@@ -242,24 +208,49 @@ def _at_table_sizes(found: Array, table: Table) -> Array:
     return np.asarray(np.maximum.accumulate(found)[below], float)
 
 
-def _planned(subject: Subject, replicas: int, guess_rps: float) -> float:
-    """Rate that a plan takes for one replica of a pool [1/s]."""
-    demand = subject.demand
+def _planned(subject: Subject, guesses_rps: Array, most_rps: float) -> Array:
+    """Rates that a plan takes for one replica of pools of `SIZES` [1/s].
+
+    Parameters
+    ----------
+    guesses_rps : of one replica, by size: the formulas'.
+    most_rps : no plan uses more.
+    """
+    guesses = np.where(guesses_rps > 0, guesses_rps, LEAST_GUESS * subject.stability_rps)
+    limit_rps = min(most_rps / (1 - MARGINS[0]), subject.stability_rps)
+    key = key_for("rates", subject, SIZES, guesses.tolist(), limit_rps, BATCHES)
+    kept = remembered(key, lambda: _simulated_rates(subject, guesses, limit_rps))
+    value, low = np.array(kept).reshape(len(SIZES), 2).T
+    planned = np.clip(low, (1 - MARGINS[1]) * value, (1 - MARGINS[0]) * value)
+    return np.asarray(planned.clip(max=most_rps))
+
+
+def _simulated_rates(subject: Subject, guesses_rps: Array, limit_rps: float) -> list[float]:
+    """Largest rate of one replica and the lower end of its interval, size after size [1/s].
+
+    What a pool carries over its guess is the next larger one's guess; beyond the limit, which no
+    larger pool falls below, nothing is simulated.
+    """
+    promise, demand = promise_of(subject), subject.demand
     assert isinstance(demand, Online)
-    promise = promise_of(subject)
-    asked = subject.requests
-    guess = guess_rps if guess_rps > 0 else 0.1 * subject.stability_rps
+    found: list[float] = []
+    value, low, ratio = 0.0, 0.0, 1.0
+    for size, guess in zip(SIZES, guesses_rps.tolist(), strict=True):
+        if value < limit_rps:
+            rate = refined_rate(
+                pool_of(subject, size), subject.requests, promise,
+                guess_rps=max(ratio * guess, value), limit_rps=limit_rps,
+                arrival_cv=demand.arrival_cv, batches=BATCHES, seed=SEED,
+            )  # fmt: skip
+            value, low = rate.value, rate.low
+            ratio = value / guess if value > 0 else ratio
+        found += value, low
+    return found
 
-    def compute() -> tuple[float, float]:
-        found = refined_rate(
-            pool_of(subject, replicas), asked, promise, guess_rps=guess,
-            limit_rps=subject.stability_rps, arrival_cv=demand.arrival_cv, batches=BATCHES,
-            seed=SEED,
-        )  # fmt: skip
-        return found.value, found.low
 
+def key_for(what: str, subject: Subject, *parts: object) -> str:
+    """Digest of a candidate, its requests and its promise, and of what is asked of them."""
+    asked, demand = subject.requests, subject.demand
+    assert isinstance(demand, Online)
     lengths = [x.tobytes().hex() for x in (asked.prompts, asked.answers, asked.hits)]
-    key = key_of(subject.one, lengths, promise, guess, subject.stability_rps, demand.arrival_cv,
-                 replicas, BATCHES, SEED)  # fmt: skip
-    value, low = remembered(key, compute)
-    return float(np.clip(low, (1 - MARGINS[1]) * value, (1 - MARGINS[0]) * value))
+    return key_of(what, subject.one, lengths, promise_of(subject), demand.arrival_cv, SEED, *parts)

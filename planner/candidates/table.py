@@ -114,6 +114,9 @@ class Table:
     """(classes,)"""
     simulated_ratio: Array
     """Rate in simulation / by the formulas, of a large pool; NaN where not simulated."""
+    most_ratio: Array
+    """(configurations, pool sizes): most that simulation may give over the formulas' rate of
+    `pool_rps`; inf where nothing says so."""
     preempted_frac: Array
     """Share of requests that gave their cache back in simulation; NaN where not simulated."""
 
@@ -180,11 +183,12 @@ class Table:
 
         It does not know static batches: their rates stay the formulas'.
         """
+        simulated = self.simulated
         return [
             i
             for i in used
             if online[self.configurations[i].demand_class]
-            and not self.simulated[i]
+            and not simulated[i]
             and self.configurations[i].measured_rps is None
             and self.configurations[i].mode != "static"
         ]

@@ -13,6 +13,7 @@ import click
 
 from planner.cli.progress import progress_line
 from planner.cli.shared import (
+    cache_option,
     catalog_option,
     json_option,
     print_json,
@@ -53,6 +54,7 @@ class Given:
 @click.option("--gap", type=GAP, default=0.001, show_default=True, help="Of solves: stop here.")
 @click.option("--time-limit-s", type=SECONDS, default=300.0, show_default=True, help="Of a solve.")
 @refine_option
+@cache_option
 @click.option("--workers", type=WORKERS, help="Solves at once; as many as cores without it.")
 @catalog_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -41,9 +42,23 @@ def refine_option(function: F) -> F:
     """--refine, where a scenario is solved."""
     return click.option(
         "--refine/--no-refine",
-        default=False,
-        help="Simulate the rates of what a plan leans on, minutes; or plan on formulas (default).",
+        default=True,
+        show_default=True,
+        help="Plan on simulated rates alone, proven against all others; or on formulas.",
     )(function)
+
+
+def cache_option(function: F) -> F:
+    """--no-cache, where results are kept between runs."""
+
+    def off(context: click.Context, option: click.Parameter, given: bool) -> None:
+        if given:
+            os.environ["PLANNER_NO_CACHE"] = "1"
+
+    return click.option(
+        "--no-cache", is_flag=True, expose_value=False, callback=off,
+        help="Compute all anew: read and keep no rates or options.",
+    )(function)  # fmt: skip
 
 
 def print_json(value: Any) -> None:

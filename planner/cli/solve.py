@@ -9,6 +9,7 @@ import click
 from planner.cli.progress import progress_line
 from planner.cli.shared import (
     REPORT_HELP,
+    cache_option,
     catalog_option,
     checked_outputs,
     json_option,
@@ -27,8 +28,11 @@ SECONDS = click.FloatRange(min=1)
 @click.argument("scenario")
 @click.option("-o", "--out", "outputs", type=OUTPUT, multiple=True, help=REPORT_HELP)
 @click.option("--gap", type=GAP, default=0.001, show_default=True, help="Stop this near optimal.")
-@click.option("--time-limit-s", type=SECONDS, default=300.0, show_default=True, help="Solver time.")
+@click.option(
+    "--time-limit-s", type=SECONDS, default=300.0, show_default=True, help="Time to the plan."
+)
 @refine_option
+@cache_option
 @click.option(
     "--options/--no-options",
     default=True,
@@ -54,7 +58,9 @@ def command(
 
     SCENARIO is a file or the name of a packaged scenario.
     The plan is compared with what serves the same demand in one way only; a second process
-    solves these options meanwhile, and the user's cache keeps them (planner cache).
+    solves these options meanwhile. Rates that the plan uses are simulated, and no candidate that is
+    not simulated could make it cheaper by more than the gap. The user's cache keeps both (planner
+    cache).
     Without -o it writes plan.json, plan.xlsx and plan.html into reports/NAME. Outputs are tried
     before solving.
 

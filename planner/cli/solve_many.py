@@ -26,7 +26,7 @@ class Settings:
     catalog: Catalog
     gap: float
     time_limit_s: float
-    refine: bool = False
+    refine: bool = True
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import click
 
 from planner.cli.progress import progress_line
 from planner.cli.shared import (
+    cache_option,
     catalog_option,
     checked_outputs,
     json_option,
@@ -57,6 +58,7 @@ SECONDS = click.FloatRange(min=1)
     "--rounds", type=click.IntRange(1, 20), default=4, show_default=True, help="Most repairs."
 )
 @refine_option
+@cache_option
 @click.option("--all", "every", is_flag=True, help="List every load, not one row for each block.")
 @click.option(
     "--interruptions",

@@ -1,4 +1,8 @@
-"""What took long to compute, kept on the disk by a digest of everything it follows from."""
+"""What took long to compute, kept on the disk by a digest of everything it follows from.
+
+Where the environment says so, nothing is read or kept; other processes that this one starts are
+told by it too.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from planner.simulate.compiled import cache_folder, source_digest
+
+OFF = "PLANNER_NO_CACHE"
+"""Environment variable that turns the cache off, whatever its value."""
 
 
 def key_of(*parts: object) -> str:
@@ -32,6 +39,8 @@ def remembered(key: str, compute: Callable[[], Sequence[float]]) -> tuple[float,
 
 def recalled(key: str) -> tuple[float, ...] | None:
     """Numbers kept under a key; a file that cannot be read counts as missing."""
+    if OFF in os.environ:
+        return None
     try:
         text = (results_folder() / f"{key}.json").read_text(encoding="ascii")
         return tuple(float(x) for x in json.loads(text))
@@ -47,6 +56,8 @@ def keep(key: str, values: Sequence[float]) -> None:
 def remembered_json(key: str, compute: Callable[[], Any]) -> Any:
     """Anything that JSON holds, kept under a key; `compute` gives it as JSON would return it."""
     path = options_folder() / f"{key}.json"
+    if OFF in os.environ:
+        return compute()
     try:
         return json.loads(path.read_text(encoding="ascii"))
     except (OSError, ValueError):
@@ -57,6 +68,8 @@ def remembered_json(key: str, compute: Callable[[], Any]) -> Any:
 
 def _keep(path: Path, text: str) -> None:
     """Write where the folder can be written: the cache saves time and decides nothing."""
+    if OFF in os.environ:
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")

@@ -55,6 +55,8 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
+Enough = Callable[[Progress], bool]
+"""Whether what is known answers the question, so that the search may end."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class _Watch:
     """What the callbacks have seen so far."""
 
     report: Report | None
+    enough: Enough | None = None
     started: float = field(default_factory=time.monotonic)
     values: Array | None = None
     incumbent: float = math.inf
@@ -111,10 +114,13 @@ class _Watch:
         now = time.monotonic()
         if self.report and now - self.reported >= PROGRESS_EVERY_S:
             self.reported = now
-            self.report(Progress(now - self.started, self.incumbent, self.bound))
+            self.report(self.seen(now))
+
+    def seen(self, now: float) -> Progress:
+        return Progress(now - self.started, self.incumbent, self.bound)
 
     def pause(self, event: Any) -> None:
-        if self.stop:
+        if self.stop or (self.enough and self.enough(self.seen(time.monotonic()))):
             event.interrupt()
 
 
@@ -167,11 +173,20 @@ class HighsSession:
         time_limit_s: float = math.inf,
         progress: Report | None = None,
         start: Array | None = None,
+        enough: Enough | None = None,
+        cutoff: float = math.inf,
     ) -> Outcome:
-        """Solve to a relative gap; `start` gives values of the whole columns to begin from."""
+        """Solve to a relative gap; `start` gives values of the whole columns to begin from.
+
+        Parameters
+        ----------
+        enough : may end the search earlier.
+        cutoff : only plans below this are looked for; a bound above it proves that there is none.
+        """
         return solve_matrix(
-            self.matrix, gap=gap, time_limit_s=time_limit_s, progress=progress, start=start
-        )
+            self.matrix, gap=gap, time_limit_s=time_limit_s, progress=progress, start=start,
+            enough=enough, cutoff=cutoff,
+        )  # fmt: skip
 
     def solve_relaxed(self, time_limit_s: float) -> Outcome:
         """Solve with no whole columns."""
@@ -245,14 +260,18 @@ def solve_matrix(
     time_limit_s: float = math.inf,
     progress: Report | None = None,
     start: Array | None = None,
+    enough: Enough | None = None,
+    cutoff: float = math.inf,
 ) -> Outcome:
     """Solve one program on one thread."""
-    highs, watch = loaded(matrix), _Watch(progress)
+    highs, watch = loaded(matrix), _Watch(progress, enough)
     # The scheduler is global to the process and keeps its first thread count; parallel work is
     # done by processes, so one thread each is right.
     highs.setOptionValue("threads", 1)
     highs.setOptionValue("mip_rel_gap", gap)
     highs.setOptionValue("mip_heuristic_effort", HEURISTIC_EFFORT)
+    if math.isfinite(cutoff):
+        highs.setOptionValue("objective_bound", cutoff)
     if math.isfinite(time_limit_s):
         highs.setOptionValue("time_limit", float(time_limit_s))
     if start is not None and matrix.whole.any():

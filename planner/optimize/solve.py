@@ -73,23 +73,54 @@ def optimize(
     x = _solution(p, built, values, outcome.bound)
     seconds |= {"solve": outcome.seconds, "fix": time.monotonic() - started}
     x = replace(x, seconds=seconds, status="optimal" if x.gap_frac <= gap else "stopped")
+    x = replace(x, interrupted=outcome.interrupted)
     require(p, x)
     return x
 
 
-def serving_in_relaxation(p: Problem, *, time_limit_s: float) -> tuple[int, ...]:
-    """Candidates that serve where nothing must be whole; none where that has no answer in time.
+@dataclass(frozen=True)
+class Leaning:
+    """What a search for something cheaper found."""
 
-    What a plan will lean on, in a fraction of the time of finding the plan.
+    serving: tuple[int, ...]
+    """Candidates that serve in the best that it saw; none where it saw nothing."""
+    bound_usd: float
+    """No fleet costs less."""
+    interrupted: bool = False
+
+
+def leaning(
+    p: Problem,
+    *,
+    beat_usd: float = 0.0,
+    time_limit_s: float,
+    progress: ProgressCallback | None = None,
+) -> Leaning:
+    """Candidates that a fleet leans on that costs less than `beat_usd`, or that none does.
+
+    Answered by the relaxation where that does not cost less, or where nothing is to be beaten;
+    else by a search that ends with the first such fleet, or with the proof that there is none.
     """
     if explain.unservable(p):
-        return ()
+        return Leaning((), math.inf)
     built, _ = _built(p)
-    linear = built.session.solve_relaxed(time_limit_s)
-    if linear.values is None:
-        return ()
-    served = _array(built, linear.values, built.m.served, p.pools.energy_usd.shape)
-    return tuple(np.flatnonzero((served > SERVES).any(axis=(1, 2, 3))).tolist())
+    started, beat = time.monotonic(), beat_usd / built.unit_usd
+    found = built.session.solve_relaxed(time_limit_s)
+    bound = found.bound
+    if beat > 0 and bound < beat and not found.interrupted:
+        found = built.session.solve(
+            gap=0.0,
+            time_limit_s=max(time_limit_s - (time.monotonic() - started), 0.0),
+            progress=_in_usd(progress, built.unit_usd),
+            enough=lambda now: now.incumbent < beat or now.bound >= beat,
+            cutoff=beat,
+        )
+        bound = max(bound, min(found.bound, beat))
+    serving: tuple[int, ...] = ()
+    if found.values is not None:
+        served = _array(built, found.values, built.m.served, p.pools.energy_usd.shape)
+        serving = tuple(np.flatnonzero((served > SERVES).any(axis=(1, 2, 3))).tolist())
+    return Leaning(serving, bound * built.unit_usd, found.interrupted)
 
 
 def _built(p: Problem) -> tuple[_Built, dict[str, float]]:

@@ -20,6 +20,7 @@ from planner.files.plan_json import read_plan
 from planner.files.trace_fit import fit_trace
 from planner.files.traces import read_trace
 from planner.workload.lengths import joint_samples, token_lengths
+from tests.formulas import on_formulas
 
 TRACES = Path(__file__).parents[2].parent / "shared" / "measured" / "traces"
 CODE, CONVERSATION = "azure_llm_2023_code", "azure_llm_2023_conv"
@@ -128,7 +129,7 @@ def test_fitted_scenario_solves(name, more, tmp_path):
     with pytest.raises(SystemExit) as end:
         main(["workload", "fit", str(path_of(name)), "--scenario", str(scenario), *more])
     assert end.value.code == 0
-    plan = planner.solve(planner.load(str(scenario)), gap=0.01, time_limit_s=60)
+    plan = on_formulas(planner.load(str(scenario)), gap=0.01, time_limit_s=60)
     assert plan.npv_usd > 0
     assert plan.fleet
 

@@ -15,6 +15,7 @@ from planner.errors import InfeasibleError
 from planner.files.catalog import load_catalog
 from planner.files.names import check_names
 from planner.schema.scenario import Scenario
+from tests.formulas import on_formulas
 
 MODEL = "llama-3.1-8b"
 GAP = 1e-3
@@ -82,7 +83,7 @@ def one_gpu_lots(names):
 
 def solved(asked):
     scenario = Scenario.model_validate(asked)
-    return planner.solve(scenario, catalog=one_gpu_lots(scenario.supply.accelerators), gap=GAP)
+    return on_formulas(scenario, catalog=one_gpu_lots(scenario.supply.accelerators), gap=GAP)
 
 
 def usd_per_h(plan):
@@ -172,7 +173,7 @@ def test_only_named_classes_leave_the_model_and_the_plan_says_so():
         ("measured", 7.5, 0.0, None)
     ]
     assert all(r.label != "measured" for r in rows if r.demand_class == "other")
-    plan = planner.solve(scenario, catalog=load_catalog())
+    plan = on_formulas(scenario, catalog=load_catalog())
     # Two replicas of 7.5/s carry 10/s, not 10 / 7.5 = 1.3
     (pool,) = [p for p in plan.pools if "/measured" in p.candidate]
     assert pool.replicas_peak == [2.0] * 4

@@ -21,9 +21,7 @@ FLEET_REL = 0.1
 
 def solve(name: str) -> Plan:
     """Plan of a packaged scenario."""
-    return planner.solve(
-        planner.load(name), gap=GAPS[name], time_limit_s=TIME_LIMIT_S, refine=False
-    )
+    return planner.solve(planner.load(name), gap=GAPS[name], time_limit_s=TIME_LIMIT_S)
 
 
 def numbers(plan: Plan) -> dict[str, dict[str, float]]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from planner import pipeline, report
+from planner import report
 from planner.answer.decided import Decided
 from planner.answer.plan import plan
 from planner.answer.tax import assuming, mid_quarter_years
@@ -15,6 +15,7 @@ from planner.optimize.objective import cost_usd
 from planner.report.assets import register
 from planner.report.ledger_view import view
 from planner.schema.finance import Finance
+from tests.formulas import on_formulas
 from tests.small_world import (
     CLOUD,
     HQ,
@@ -116,7 +117,7 @@ def test_purchases_late_in_the_year_ask_for_mid_quarter():
     decided, _ = decide(asked)
     assert decided.solution.lots_bought[0, 0].argmax() == 3
     assert mid_quarter_years(decided) == {"FY2027"}
-    answer = pipeline.solve(asked, catalog=catalog(), gap=1e-6)
+    answer = on_formulas(asked, catalog=catalog(), gap=1e-6)
     assert any(note.startswith("Mid-quarter convention holds in FY2027") for note in answer.notes)
     flags = np.array(answer.ledger_quantities["mid_quarter"])
     assert flags[:12].all()

@@ -9,7 +9,6 @@ from functools import partial
 import numpy as np
 import pytest
 
-import planner
 from planner.alternatives import beside as beside_module
 from planner.alternatives import kept
 from planner.alternatives.attach import with_options
@@ -20,6 +19,7 @@ from planner.report.ledger_view import view
 from planner.report.option_figures import option_figures
 from planner.schema.supply import Option
 from tests import small_world
+from tests.formulas import on_formulas
 from tests.small_world import CHAT, catalog, known, scenario
 
 HOURS_2027 = 8760
@@ -151,8 +151,8 @@ def fresh_cache(monkeypatch, tmp_path):
 
 @pytest.mark.slow
 def test_solve_with_options_in_a_second_process(fresh_cache):
-    alone = planner.solve(scenario(), catalog=catalog())
-    plan = planner.solve(scenario(), catalog=catalog(), options=True)
+    alone = on_formulas(scenario(), catalog=catalog())
+    plan = on_formulas(scenario(), catalog=catalog(), options=True)
     assert plan.npv_usd == pytest.approx(alone.npv_usd, abs=0.005)
     assert view(plan).npv_usd == pytest.approx(alone.npv_usd, abs=0.005)
     assert alone.options == []
@@ -162,7 +162,7 @@ def test_solve_with_options_in_a_second_process(fresh_cache):
     # Five options, two other sides of the error band and half of it.
     assert len(list(fresh_cache.rglob("options/*.json"))) == 5 + 3
     started = time.perf_counter()
-    again = planner.solve(scenario(), catalog=catalog(), options=True)
+    again = on_formulas(scenario(), catalog=catalog(), options=True)
     assert [row.seconds for row in again.options] == [row.seconds for row in plan.options]
     assert time.perf_counter() - started < 60
 

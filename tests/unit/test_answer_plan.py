@@ -8,13 +8,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-import planner
 from planner.answer.money import books
 from planner.answer.plan import sha256
 from planner.answer.sources import is_stale, ledger_inputs, notes, sources
 from planner.answer.unit_price import cheapest
 from planner.finance.ledger import Input
 from planner.result import Plan
+from tests.formulas import on_formulas
 from tests.small_world import CHAT, catalog, decide, known, mixed, scenario, with_rows
 
 TODAY = date(2026, 11, 21)
@@ -27,7 +27,7 @@ def test_json_and_back():
 
 def test_solve_gives_the_same_answer():
     decided, _ = mixed()
-    plan = planner.solve(decided.case.scenario, catalog=catalog(), gap=1e-6, refine=False)
+    plan = on_formulas(decided.case.scenario, catalog=catalog(), gap=1e-6)
     assert plan.npv_usd == pytest.approx(decided.solution.cost_usd, rel=2e-6)
     assert plan.status == "optimal"
     steps = ("prices and traffic", "candidates", "assemble", "solve", "report")
@@ -37,9 +37,7 @@ def test_solve_gives_the_same_answer():
 
 def test_solve_reports_its_progress():
     seen = []
-    planner.solve(
-        scenario(), catalog=catalog(), refine=False, progress=lambda *now: seen.append(now)
-    )
+    on_formulas(scenario(), catalog=catalog(), progress=lambda *now: seen.append(now))
     steps = list(dict.fromkeys(step for step, _, _ in seen))
     assert steps == ["prices and traffic", "candidates", "assemble", "solve", "report"]
     assert all(a[1] <= b[1] for a, b in pairwise(seen))

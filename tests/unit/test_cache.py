@@ -1,10 +1,12 @@
 """The cache saves time and decides nothing."""
 
 import json
+import os
 
 import pytest
 from click.testing import CliRunner
 
+import planner
 from planner.cli import group
 from planner.files import cache
 from planner.simulate import compiled
@@ -36,6 +38,31 @@ def test_damaged_file_is_computed_again(folder):
     for text in ("{", "null", '["x"]', ""):
         (folder / "rates" / "k.json").write_text(text)
         assert cache.remembered("k", lambda: [2.0]) == (2.0,)
+
+
+def test_without_the_cache_nothing_is_read_or_kept(folder, monkeypatch):
+    cache.remembered("k", lambda: [1.0])
+    cache.remembered_json("j", lambda: {"a": 1})
+    monkeypatch.setenv(cache.OFF, "1")
+    assert cache.remembered("k", lambda: [2.0]) == (2.0,)
+    assert cache.remembered_json("j", lambda: {"a": 2}) == {"a": 2}
+    cache.remembered("other", lambda: [3.0])
+    monkeypatch.delenv(cache.OFF)
+    assert cache.recalled("k") == (1.0,)
+    assert cache.remembered_json("j", lambda: {"a": 3}) == {"a": 1}
+    assert cache.recalled("other") is None
+
+
+@pytest.mark.parametrize(("more", "off"), [(["--no-cache"], True), ([], False)])
+def test_commands_turn_it_off(folder, monkeypatch, more, off):
+    seen = []
+    monkeypatch.setenv(cache.OFF, "to be restored")
+    monkeypatch.delenv(cache.OFF)
+    monkeypatch.setattr(
+        planner, "load", lambda *args, **options: seen.append(cache.OFF in os.environ)
+    )
+    CliRunner().invoke(group, ["solve", "chat_8b", *more])
+    assert seen == [off]
 
 
 def test_folder_that_cannot_be_made(folder):

@@ -7,13 +7,14 @@ import pytest
 import planner
 from planner.cli import main
 from planner.files.plan_json import read_plan
+from tests.formulas import on_formulas
 from tests.small_world import CHAT, NIGHT, scenario
 
 
 @pytest.fixture(scope="module")
 def plan_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("plans") / "plan.json"
-    planner.report.write(planner.solve(scenario()), path)
+    planner.report.write(on_formulas(scenario()), path)
     return path
 
 

@@ -1,7 +1,6 @@
 """Simulated rates in a case: what is refined, what a plan takes, what is said of it."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,12 +8,11 @@ import pytest
 import planner
 from planner.candidates import refine
 from planner.candidates.subject import pool_of, subject_of
-from planner.files import cache
 from planner.files.catalog import load_catalog
 from planner.pipeline import case
 from planner.simulate.pool import simulate
 from planner.simulate.rates import Promise
-from tests import small_world
+from planner.simulate.statistics import Estimate
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +36,7 @@ def test_refined_rates_keep_the_promise_and_lie_on_a_safe_line(known, monkeypatc
     i = first(known)
     told = []
     table = refine.refined(known, [i], told.append).table
-    assert told == ["simulate 1 candidates, 1 of 2 pools", "simulate 1 candidates, 2 of 2 pools"]
+    assert told == ["simulate 1 of 1 candidates, 0 s left"]
     assert np.flatnonzero(table.simulated).tolist() == [i]
     sizes = np.array(table.pool_sizes)
     # Between and beyond the sizes simulated the smaller one's rate holds.
@@ -70,7 +68,7 @@ def test_refined_rates_keep_the_promise_and_lie_on_a_safe_line(known, monkeypatc
 
 
 def test_candidate_that_keeps_nothing_is_refused(known, monkeypatch):
-    monkeypatch.setattr(refine, "_planned", lambda *arguments: 0.0)
+    monkeypatch.setattr(refine, "_planned", lambda *arguments: np.zeros(len(refine.SIZES)))
     i = first(known)
     table = refine.refined(known, [i], lambda text: None).table
     assert table.reasons[i] == "keeps its promise at no rate in simulation"
@@ -83,82 +81,76 @@ def test_only_online_candidates_are_refined(known):
     assert known.table.formulaic([i], [False]) == []
 
 
-def test_plan_takes_the_lower_end_two_to_four_percent_below(known, monkeypatch):
+def test_plan_takes_the_lower_end_of_the_interval_within_margins(known, monkeypatch):
     subject = subject_of(known.scenario, known.catalog, known.table, first(known))
-    for low, taken in ((0.99, 0.98), (0.97, 0.97), (0.5, 0.96), (-math.inf, 0.96)):
+    monkeypatch.setattr(refine, "SIZES", (4,))
+    for low, taken in ((0.99, 0.975), (0.97, 0.97), (0.5, 0.96), (-math.inf, 0.96)):
         monkeypatch.setattr(refine, "remembered", lambda key, compute, low=low: (1.0, low))
-        assert refine._planned(subject, 4, 0.5) == pytest.approx(taken)
+        assert refine._planned(subject, np.array([0.5]), 2.0) == pytest.approx(taken)
+    assert refine._planned(subject, np.array([0.5]), 0.9) == pytest.approx(0.9)
 
 
-def simulated_as(known, ratios):
-    """The case with some positions at a share of their formulas' rate, without simulating."""
+def test_pools_beyond_the_limit_are_not_simulated(known, monkeypatch):
+    subject = subject_of(known.scenario, known.catalog, known.table, first(known))
+    asked = []
+
+    def found(pool, requests, promise, *, guess_rps, limit_rps, **more):
+        asked.append((pool.replicas, guess_rps))
+        value = {1: 0.8, 2: 0.9, 4: limit_rps}[pool.replicas]
+        return Estimate(value, value - 0.1, value + 0.1)
+
+    monkeypatch.setattr(refine, "refined_rate", found)
+    rates = refine._simulated_rates(subject, np.array([1.0, 1.5, 1.5, 1.5, 1.5]), 1.0)
+    assert rates == pytest.approx([0.8, 0.7, 0.9, 0.8, 1.0, 0.9, 1.0, 0.9, 1.0, 0.9])
+    # Two: 0.8 of its guess, as one replica; four: 0.9 / 1.5 of its guess is what two carry.
+    assert asked == [(1, 1.0), (2, pytest.approx(1.2)), (4, pytest.approx(0.9))]
+
+
+def test_large_pools_hold_their_line_with_any_fraction_of_a_few_replicas(known):
+    i = next(i for i in known.table.kept.tolist()
+             if known.traffic.load.peak_rps.max() > 40 * known.table.pool_rps[i, -1])  # fmt: skip
+    rates = np.linspace(0.8, 1.0, len(known.table.pool_sizes)) * known.table.pool_rps[i, -1]
+    (a,), (delta,) = refine.lines(known, np.array([i]), rates[None, :])
+    for replicas in (1.0, 1.5, 1.999, 2.5, 2.999, 3.999):
+        carried = rates[int(replicas) - 1]  # table sizes are 1, 2, 3, 4, ...
+        assert a * replicas - delta <= replicas * carried * (1 + 1e-9)
+
+
+def test_what_is_not_begun_by_the_deadline_stays_as_it_is(known):
+    table = refine.refined(known, [first(known)], lambda text: None, deadline=-math.inf).table
+    assert not table.simulated.any()
+
+
+def test_engines_of_one_layout_and_format_are_mates(known):
     table = known.table
-    rate, ratio = table.rate_rps.copy(), table.simulated_ratio.copy()
-    for i, share in ratios.items():
-        rate[i], ratio[i] = rate[i] * share, share
-    return replace(known, table=replace(table, rate_rps=rate, simulated_ratio=ratio))
+    mine = refine.mates(table, first(known))
+    kinds = {(c.accelerator, c.quantization, c.kv_dtype, c.tp) for c in
+             (table.configurations[j] for j in mine)}  # fmt: skip
+    assert first(known) in mine
+    assert len(kinds) == 1
+    assert len({table.configurations[j].engine for j in mine}) == len(mine)
 
 
-def of_kind(known, accelerator):
-    """Feasible positions on one accelerator, the best by rate an accelerator first."""
-    table = known.table
-    mine = [
-        i for i in np.flatnonzero(table.feasible).tolist()
-        if table.configurations[i].accelerator == accelerator
-    ]  # fmt: skip
-    return sorted(mine, key=lambda i: (-table.rate_rps[i] / table.configurations[i].gpus, i))
+def test_simulation_bounds_the_other_engines(known, monkeypatch):
+    i = first(known)
+    mates = refine.mates(known.table, i)
+    half = 0.5 * known.table.pool_rps[i]
+    monkeypatch.setattr(refine, "_one", lambda case, j: refine._Found(half, 0.0, 0.0))
+    table = refine.refined(known, [i], lambda text: None).table
+    assert table.simulated_ratio[i] == pytest.approx(0.5)
+    assert table.most_ratio[mates] == pytest.approx(0.505)  # 1 % more may differ between engines
+    others = [j for j in range(len(table.names)) if j not in mates]
+    assert np.isinf(table.most_ratio[others]).all()
 
 
-def test_what_is_not_simulated_is_seen_at_the_most_that_simulation_may_give(known):
-    best, *others = of_kind(known, "h200-sxm")
-    seen = refine.optimistic(simulated_as(known, {best: 0.9})).table
-    cap = known.scenario.planning.utilization_max * known.table.stability_rps
-    assert seen.rate_rps[best] == pytest.approx(0.9 * known.table.rate_rps[best])
-    for i in others:  # learned from the one simulated: 0.9, and 1 % of spread
-        at_most = min(0.9 * 1.01 * known.table.rate_rps[i], cap[i])
-        assert seen.rate_rps[i] == pytest.approx(at_most)
-        # The line is scaled as a whole: it still loses the same number of replicas.
-        lost = known.table.offset_rps[i] / known.table.rate_rps[i]
-        assert seen.offset_rps[i] / seen.rate_rps[i] == pytest.approx(lost)
-    for i in of_kind(known, "b200-sxm"):  # nothing learned: the formulas' margin of 5 %
-        assert seen.rate_rps[i] == pytest.approx(min(1.05 * known.table.rate_rps[i], cap[i]))
+def test_ctrl_c_ends_what_is_under_way(known, monkeypatch):
+    begun = []
 
+    def one(case, i):
+        begun.append(i)
+        raise KeyboardInterrupt
 
-def test_settled_rates_are_never_above_the_formulas(known):
-    best, *others = of_kind(known, "h200-sxm")
-    for share, seen in ((0.9, 0.9), (1.3, 1.0)):
-        table = refine.settled(simulated_as(known, {best: share})).table
-        assert table.rate_rps[others] == pytest.approx(seen * known.table.rate_rps[others])
-
-
-def test_only_those_that_may_beat_the_leader_challenge_it(known):
-    best, *others = of_kind(known, "h200-sxm")
-    gpus = np.array([c.gpus for c in known.table.configurations])
-    each = known.table.rate_rps / gpus
-    # The formulas' margin is the same for all until something is simulated.
-    close = [i for i in others if min(1.05 * each[i], cap_each(known, i)) > each[best]]
-    assert refine.challengers(known, [best]) == [best, *close[: refine.CHALLENGERS]]
-    # A leader proven at 0.9 of its formula stands against 0.9 x 1.01 of the others'.
-    proven = simulated_as(known, {best: 0.9})
-    still = [i for i in others if min(0.909 * each[i], cap_each(known, i)) > 0.9 * each[best]]
-    assert set(refine.challengers(proven, [best])) == {best, *still[: refine.CHALLENGERS]}
-
-
-def cap_each(known, i):
-    table = known.table
-    share = known.scenario.planning.utilization_max
-    return share * table.stability_rps[i] / table.configurations[i].gpus
-
-
-def test_second_solve_remembers_what_the_first_leaned_on(monkeypatch, tmp_path):
-    monkeypatch.undo()
-    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path)
-    monkeypatch.setattr(refine, "SIZES", (1, 4))
-    first = planner.solve(small_world.scenario(), catalog=small_world.catalog(), refine=True)
-    used = {pool.candidate for pool in first.pools}
-    simulated = {row.id for row in first.candidates if row.simulated}
-    assert used <= simulated
-    monkeypatch.setattr(refine, "refined_rate", None)  # nothing is left to simulate
-    second = planner.solve(small_world.scenario(), catalog=small_world.catalog(), refine=True)
-    keep = {"created_at", "seconds"}
-    assert second.model_dump(exclude=keep) == first.model_dump(exclude=keep)
+    monkeypatch.setattr(refine, "_one", one)
+    with pytest.raises(KeyboardInterrupt):
+        refine.refined(known, list(range(100)), lambda text: None)
+    assert len(begun) < 100

@@ -41,28 +41,59 @@ def test_promise_holds_below_and_not_above():
         assert promise.kept_by(run) == kept
 
 
-def test_few_simulations_find_a_rate(monkeypatch):
-    # Bisection from a bracket of a fifth to 0.4 % takes 6 halvings and the two ends: 8 a batch.
-    seen = []
+def test_few_requests_find_a_rate(monkeypatch):
+    # Bisection of 4 batches of 20,000 from a bracket of a fifth to 0.4 % would take 6 halvings and
+    # the two ends: 640,000.
+    counted = []
 
-    def counted(*args, **options):
-        seen.append(options["rate_rps"])
+    def watched(*args, **options):
+        counted.append(options["count"] * options["batches"])
         return simulate(*args, **options)
 
-    monkeypatch.setattr(rates, "simulate", counted)
+    monkeypatch.setattr(rates, "simulate", watched)
     promise = Promise(0.15, 0.95, 0.03, 0.95)
     found = refined_rate(Pool(REAL, 2), CHAT, promise, guess_rps=8.0, limit_rps=40.0, batches=4)
-    assert len(seen) <= 4 * 6
+    assert sum(counted) <= 150_000
     assert found.value > 0
 
 
+def test_wide_intervals_ask_for_more_batches(monkeypatch):
+    # One replica near its zero-load TTFT: requests of a batch move its percentile by far more than
+    # traffic does, and four short batches do not tell the rate to 2 %.
+    batches = []
+
+    def watched(*args, **options):
+        batches.append(options["batches"])
+        return simulate(*args, **options)
+
+    monkeypatch.setattr(rates, "simulate", watched)
+    requests = requests_of(prompts_exponential(), ONES)
+    promise = Promise(10.0, 0.95, math.inf, 0.95)
+    found = refined_rate(Pool(SERVER), requests, promise, guess_rps=0.7, limit_rps=1.0, count=1000)
+    assert batches.count(4) >= 4
+    assert found.value == pytest.approx(0.70043, rel=0.05)
+
+
+def test_each_promise_is_followed_by_itself():
+    # TPOT hardly rises with the rate, TTFT steeply: the rate is the lower of the two crossings.
+    asked = rates._Asked(Pool(SERVER), requests_of([MEAN], [1]), Promise(1, 0.9, 1, 0.9), 1.0,
+                         limit_rps=5.0, count=1, seed=0)  # fmt: skip
+    rise = np.array([10.0, 0.5])
+    # exp(-0.1 / 10) and exp(-0.02 / 0.5) of 2: the second comes first.
+    assert asked.root(2.0, np.array([0.1, 0.02]), rise) == pytest.approx(2 * math.exp(-0.04))
+    # Both kept: exp(0.1 / 10) before exp(0.4 / 0.5); never above the limit.
+    assert asked.root(2.0, np.array([-0.1, -0.4]), rise) == pytest.approx(2 * math.exp(0.01))
+    assert asked.root(4.9, np.array([-1.0, -4.0]), rise) == 5.0
+
+
 def test_excess_by_hand():
-    # Twice the target is ln 2, half of it -ln 2; answers of one token have no TPOT; 8 at most.
+    # Twice the target is ln 2, half of it -ln 2; answers of one token have no TPOT: -8; 8 at most.
     run = simulate(Pool(SERVER), requests_of([MEAN], [1]), rate_rps=1e-3, count=100, batches=1)
     own_s = run.ttft_s(0.95).value
-    assert Promise(own_s / 2, 0.95, 1e-9, 0.95).excess(run) == pytest.approx(math.log(2))
-    assert Promise(own_s * 2, 0.95, 1e-9, 0.95).excess(run) == pytest.approx(-math.log(2))
-    assert Promise(1e-9, 0.95, 1.0, 0.95).excess(run) == 8.0
+    for target_s, over in ((own_s / 2, math.log(2)), (own_s * 2, -math.log(2)), (1e-9, 8.0)):
+        promise = Promise(target_s, 0.95, 1e-9, 0.95)
+        assert promise.excesses(run) == pytest.approx([over, -8.0])
+        assert promise.excesses_by_batch(run) == pytest.approx(np.array([[over, -8.0]]))
 
 
 def test_limit_and_nothing():
