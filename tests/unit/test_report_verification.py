@@ -191,7 +191,7 @@ def test_a_lost_pool_and_its_stand_in_say_who_serves():
     ]  # fmt: skip
     plan = small_plan().model_copy(update={"verification": verification(pools=rows)})
     found = openpyxl.load_workbook(BytesIO(workbook_bytes(plan)), data_only=True)["Verification"]
-    said = [row[24] for row in rows_of(found) if row[0] == "assistant on h100"]
+    said = [row[26] for row in rows_of(found) if row[0] == "assistant on h100"]
     assert said[-2:] == [
         f"its traffic goes to {other} at hq",
         "in place of assistant on h200 at hq",
