@@ -93,7 +93,7 @@ def test_excess_by_hand():
     for target_s, over in ((own_s / 2, math.log(2)), (own_s * 2, -math.log(2)), (1e-9, 8.0)):
         promise = Promise(target_s, 0.95, 1e-9, 0.95)
         assert promise.excesses(run) == pytest.approx([over, -8.0, -8.0])
-        assert promise.excesses_by_batch(run) == pytest.approx(np.array([[over, -8.0]]))
+        assert promise.excesses_by_batch(run) == pytest.approx(np.array([[over, -8.0, -8.0]]))
 
 
 def test_limit_and_nothing():
