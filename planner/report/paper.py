@@ -20,7 +20,7 @@ _COLUMNS_LEAST = 6
 """Right of the unit, so that tiles and charts have their width."""
 _LETTERS_A_WIDTH = 1.4
 """Of 9 point text."""
-_LETTERS_A_HEAD = 13
+_LETTERS_A_HEAD = 12
 _ROW, _SECTION = 13, 17
 _GAP = 6
 _LINE = 1.25

@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -26,19 +28,15 @@ from planner.simulate.pool import simulate
 from planner.simulate.rates import Promise, refined_rate
 from planner.simulate.units import pool_of
 from planner.workload.lengths import joint_samples, token_lengths
-from tests.benchmarks.rates import (
-    CVS,
-    LENGTHS,
-    PERCENTILE,
-    PROMISES,
-    QUIET_FRAC,
-    REPLICAS,
-    SIZES,
-    Case,
-    Cell,
-    line,
-    summaries,
-)
+from tests.benchmarks.rates import PERCENTILE, QUIET_FRAC, REPLICAS, SIZES, UNSAFE
+
+MODELS = ("8b", "70b", "405b", "moe")
+LENGTHS = ((500, 200), (4096, 512), (8000, 256))
+CVS = (1.0, 2.0)
+PROMISES = {"even": (2.0, 2.5), "tight steps": (4.0, 1.6)}
+"""TTFT over that without traffic, TPOT over a step that streams the weights."""
+Case = tuple[str, tuple[int, int], float, str, float, int]
+"""Model, lengths, their CV, promise, CV of arrivals, units."""
 
 # Bytes of cache a token, GPUs. 8B: 32 layers x 2 x 1024 x 2 bytes; 70B: 80 layers x 2 x 1024 at one
 # byte; 405B: 126 layers x 2 x 1024 at one byte; 47B of experts: 32 layers x 2 x 1024 at one byte.
@@ -47,6 +45,32 @@ PORT_BYTES_S = 0.9 * 50e9
 LATENCY_S = 5e-3
 REPLICAS_MAX = 4
 """Of a stage of one unit."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One line of the table; rates of one unit [1/s]."""
+
+    name: str
+    arrival_cv: float
+    units: int
+    simulated: float
+    half_width: float
+    formula: float
+    planned: float
+    most: float
+    """Highest rate that is planned at all."""
+    binding: str
+
+    @property
+    def error(self) -> float:
+        """Of the formula; above 0 is unsafe."""
+        return self.formula / self.simulated - 1
+
+    @property
+    def planned_error(self) -> float:
+        """The same of what is planned."""
+        return self.planned / min(self.simulated, self.most) - 1
 
 
 def unit_of(name: str, limits: tuple[float, float] = (1.0, 1.0)) -> Unit:
@@ -97,12 +121,12 @@ def cell(case: Case, batches: int) -> Cell:
         f"k {size:2d}"
     )
     half = (found.high - found.low) / 2
-    return Cell(title, float(stable[0]), found.value, half, formula, priced(None)[0], most, binding)
+    return Cell(title, cv, size, found.value, half, formula, priced(None)[0], most, binding.lower())
 
 
 def every_case(quick: bool) -> list[Case]:
     """The grid, lengths of CV 1."""
-    names, lengths = (("8b", "70b"), LENGTHS[:1]) if quick else (tuple(REPLICAS), LENGTHS)
+    names, lengths = (MODELS[:2], LENGTHS[:1]) if quick else (MODELS, LENGTHS)
     promises = ("even",) if quick else tuple(PROMISES)
     return [*itertools.product(names, lengths, (1.0,), promises, CVS, SIZES)]
 
@@ -117,8 +141,39 @@ def report(*, quick: bool, batches: int, workers: int) -> None:
             rows.append(future.result())
             sys.stdout.write(f"{line(rows[-1])}\n")
             sys.stdout.flush()
-    for text in summaries(cases, rows):
-        sys.stdout.write(f"units, {text}\n")
+    for text in summaries(rows):
+        sys.stdout.write(f"{text}\n")
+
+
+def line(row: Cell) -> str:
+    """A line of the table."""
+    return (
+        f"{row.name}  {row.formula:9.3f} of {row.simulated:9.3f} +-{row.half_width:.3f}  "
+        f"{row.error:+6.1%}  {row.binding}"
+    )
+
+
+def summaries(rows: Sequence[Cell]) -> Iterator[str]:
+    """Errors of all, by CV of arrivals and by number of units."""
+    able = [row for row in rows if row.simulated > 0]
+    yield summary("all", [row.error for row in able])
+    for cv in CVS:
+        yield summary(f"arrivals {cv:g}", [row.error for row in able if row.arrival_cv == cv])
+    for size in SIZES:
+        yield summary(f"units {size}", [row.error for row in able if row.units == size])
+    yield summary("as planned", [row.planned_error for row in able])
+
+
+def summary(title: str, errors: Sequence[float]) -> str:
+    """Mean, 90th percentile, bias and share too high."""
+    found = np.array(errors)
+    if not found.size:
+        return f"{title}: none"
+    size = np.abs(found)
+    return (
+        f"{title}: {found.size} cells, mean {size.mean():.1%}, p90 {np.quantile(size, 0.9):.1%}, "
+        f"bias {found.mean():+.1%}, over by more than {UNSAFE:.0%}: {(found > UNSAFE).mean():.0%}"
+    )
 
 
 def main() -> None:

@@ -311,9 +311,6 @@ def main() -> None:
         sys.stdout.write(line(row) + "\n")
     for text in summaries(rows):
         sys.stdout.write(text + "\n")
-    from tests.benchmarks import disaggregated_rates  # noqa: PLC0415 - it takes this table's lines
-
-    disaggregated_rates.report(quick=args.quick, batches=args.batches, workers=args.workers)
     sys.stdout.write(f"{time.perf_counter() - started:.0f} s\n")
 
 
