@@ -35,7 +35,7 @@ from planner.schema.demand import Online
 from planner.schema.scenario import Scenario
 from planner.units import MILLI
 
-OPTIONS_WAIT_S = 60.0
+OPTIONS_WAIT_S = 90.0
 """Longest wait for options once the plan is there; a note names how many are missing."""
 
 

@@ -20,7 +20,7 @@ from planner.result import OptionRow, Plan
 
 GAP_FRAC = 0.01
 """At which a variant counts as solved: a comparison needs no more."""
-TIME_LIMIT_S = 30.0
+TIME_LIMIT_S = 45.0
 
 
 @dataclass(frozen=True)

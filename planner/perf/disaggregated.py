@@ -33,7 +33,6 @@ from numpy.typing import ArrayLike, NDArray
 from planner.perf import queueing
 from planner.perf.admission import Blocking
 from planner.perf.arrivals import Arrivals
-from planner.perf.bracket import largest_passing
 from planner.perf.decode_tail import Spread
 from planner.perf.lengths import Lengths
 from planner.perf.operating_point import (
@@ -45,7 +44,7 @@ from planner.perf.operating_point import (
     ttft_exceeds,
 )
 from planner.perf.prefill_queue import UTILIZATION_MAX, Wait, Work, prefill_work, wait_time
-from planner.perf.queueing import Binding, Capacity, _finite, _log_ratio, _quantile
+from planner.perf.queueing import Binding, Capacity, Promise, largest_rate, log_ratio, quantile
 from planner.perf.replica import Replica
 from planner.perf.steps import batches, take
 
@@ -82,16 +81,6 @@ class Unit:
     decode_replicas: Array
     """y"""
     transfer: Transfer
-
-
-@dataclass(frozen=True)
-class _Promise:
-    """Targets over candidates, and the share of requests that may exceed each."""
-
-    ttft_s: Array
-    ttft_miss_frac: float
-    tpot_s: Array
-    tpot_miss_frac: float
 
 
 @dataclass(frozen=True)
@@ -192,22 +181,17 @@ def lambda_star(
     shape = unit.prefill_replicas.shape
     stable = stability_limit(unit, lengths) if stability_rps is None else stability_rps
     if utilization_max is None:
-        bursty = arrival_cv > queueing.BURSTY_CV
-        utilization_max = queueing.UTILIZATION_MAX_BURSTY if bursty else queueing.UTILIZATION_MAX
-    highest = stable * min(utilization_max, queueing.STABILITY_FRAC)
-    at_cap = (
-        Binding.STABILITY if utilization_max >= queueing.STABILITY_FRAC else Binding.UTILIZATION_CAP
-    )
-    promise = _Promise(
-        _finite(ttft_s, shape), 1.0 - ttft_percentile, _finite(tpot_s, shape), 1.0 - tpot_percentile
-    )
+        utilization_max = queueing.trusted_utilization(arrival_cv)
+    promise = queueing.promise_of(
+        shape, Arrivals(arrival_cv**2, replicas), ttft_s=ttft_s, ttft_percentile=ttft_percentile,
+        tpot_s=tpot_s, tpot_percentile=tpot_percentile,
+    )  # fmt: skip
     rate, codes = np.zeros(shape), np.full(shape, int(Binding.KV_CACHE))
     fit = _fits(unit, lengths, max(ttft_percentile, tpot_percentile)) & (stable > 0)
     for group in _groups(unit, lengths, fit, arrival_cv=arrival_cv, replicas=replicas):
         at = group.index
-        rate[at], codes[at] = _search(
-            group, promise, stable=stable[at], most=highest[at], at_most=int(at_cap)
-        )
+        found = _largest(group, promise, stable=stable[at], utilization_max=utilization_max)
+        rate[at], codes[at] = found.rate_rps, found.binding
     return Capacity(rate, stable, codes)
 
 
@@ -230,6 +214,7 @@ def percentiles(
     rate = np.broadcast_to(np.asarray(rate_rps, float), stable.shape)
     rate = np.maximum(rate, stable * queueing.ZERO_LOAD_FRAC)
     ttft, tpot = np.full(stable.shape, np.inf), np.full(stable.shape, np.inf)
+    stream = Arrivals(arrival_cv**2, replicas)
     for group in _groups(unit, lengths, rate < stable, arrival_cv=arrival_cv, replicas=replicas):
         at = group.index
         settled = _settle(group, rate[at], stable[at])
@@ -237,7 +222,7 @@ def percentiles(
             (ttft, settled.late, ttft_percentile),
             (tpot, settled.slow, tpot_percentile),
         ):
-            times = _quantile(exceeds, at.shape, 1.0 - percentile)
+            times = quantile(exceeds, at.shape, queueing.allowed_frac(percentile, stream))
             found[at] = np.where(settled.steady, times, np.inf)
     ttft *= queueing.TTFT_MARGIN
     return ttft, tpot
@@ -379,40 +364,24 @@ def _sum(one: Wait, other: Wait) -> Wait:
     return replace(one, prob=prob, mean_s=mean, variance_s2=variance)
 
 
-def _search(
-    group: _Group, promise: _Promise, *, stable: Array, most: Array, at_most: int
-) -> tuple[Array, Whole]:
-    """Largest rate up to `most` at which the promise holds, and what binds."""
-    codes = np.full(stable.shape, int(Binding.UNREACHABLE))
+def _largest(group: _Group, promise: Promise, *, stable: Array, utilization_max: float) -> Capacity:
+    """Largest rates of a group at which the promise holds."""
 
-    def broken(rate: Array, index: Whole) -> Array:
+    def worst(rate: Array, index: Whole) -> tuple[Array, Whole]:
         some = group.take(index)
-        settled = _settle(some, rate, stable[index])
-        worst, code = _violation(settled, promise, some.index)
-        codes[index] = np.where(worst > 0, code, codes[index])
-        return worst
+        return _violation(_settle(some, rate, stable[index]), queueing.of(promise, some.index))
 
-    everyone = np.arange(stable.size)
-    low = stable * queueing.ZERO_LOAD_FRAC
-    at_low, at_high = broken(low, everyone), broken(most, everyone)
-    capped = (at_low <= 0) & (at_high <= 0)
-    rate = np.where(capped, most, 0.0)
-    rest = np.flatnonzero((at_low <= 0) & ~capped)
-    rate[rest], _ = largest_passing(
-        lambda guess, index: broken(guess, rest[index]), low[rest], most[rest],
-        at_low=at_low[rest], at_high=at_high[rest], rtol=queueing.RATE_RTOL,
-    )  # fmt: skip
-    codes = np.where(capped, at_most, codes)
-    return rate, np.where(at_low > 0, int(Binding.UNREACHABLE), codes)
+    everyone = np.ones(stable.shape, bool)
+    return largest_rate(worst, holds=everyone, stable=stable, utilization_max=utilization_max)
 
 
-def _violation(settled: _Settled, promise: _Promise, index: Whole) -> tuple[Array, Whole]:
+def _violation(settled: _Settled, promise: Promise) -> tuple[Array, Whole]:
     """Logarithm of the worse of the two chances to exceed over its allowance, and its cause."""
-    ttft_s = promise.ttft_s[index] / queueing.TTFT_MARGIN
+    ttft_s = promise.ttft_s / queueing.TTFT_MARGIN
     chance, unblocked = ttft_exceeds(settled.ready, settled.blocked, ttft_s)
-    late = _log_ratio(chance, promise.ttft_miss_frac)
-    slow = _log_ratio(settled.slow(promise.tpot_s[index]), promise.tpot_miss_frac)
-    only_blocked = _log_ratio(unblocked, promise.ttft_miss_frac) <= 0
+    late = log_ratio(chance, promise.ttft_miss_frac)
+    slow = log_ratio(settled.slow(promise.tpot_s), promise.tpot_miss_frac)
+    only_blocked = log_ratio(unblocked, promise.ttft_miss_frac) <= 0
     code = np.where(only_blocked, Binding.KV_CACHE, Binding.TTFT)
     code = np.where(slow > late, Binding.TPOT, code)
     full = settled.answering.occupied.kv_frac > settled.ready.wait.utilization

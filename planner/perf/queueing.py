@@ -265,13 +265,13 @@ def violation(
     Each (candidates,).
     """
     ttft, ttft_open = ttft_exceeds(point, blocked, promise.ttft_s / TTFT_MARGIN)
-    late = _log_ratio(ttft, promise.ttft_miss_frac)
-    slow = _log_ratio(tpot_exceeds(point, spread, promise.tpot_s), promise.tpot_miss_frac)
-    unblocked = _log_ratio(ttft_open, promise.ttft_miss_frac) <= 0
+    late = log_ratio(ttft, promise.ttft_miss_frac)
+    slow = log_ratio(tpot_exceeds(point, spread, promise.tpot_s), promise.tpot_miss_frac)
+    unblocked = log_ratio(ttft_open, promise.ttft_miss_frac) <= 0
     code = np.where(slow > late, Binding.TPOT, np.where(unblocked, Binding.KV_CACHE, Binding.TTFT))
     worst = np.maximum(late, slow)
     if promise.gap_s is not None:
-        gaps = _log_ratio(gap_exceeds(point, spread, promise.gap_s), promise.gap_miss_frac)
+        gaps = log_ratio(gap_exceeds(point, spread, promise.gap_s), promise.gap_miss_frac)
         code = np.where(gaps > worst, Binding.TOKEN_ITL, code)
         worst = np.maximum(worst, gaps)
     full = point.occupied.kv_frac > point.wait.utilization
@@ -279,12 +279,12 @@ def violation(
     return np.where(point.steady, worst, WORST), code.astype(np.int64)
 
 
-def _allowed_frac(percentile: float, arrivals: Arrivals) -> float:
+def allowed_frac(percentile: float, arrivals: Arrivals) -> float:
     """Predicted chance to exceed that is allowed, with the margin of bursty streams."""
     return (1.0 - percentile) / (1.0 + BURST_MARGIN * max(1.0 - 1.0 / arrivals.scv, 0.0))
 
 
-def _log_ratio(chance: Array, allowed: float) -> Array:
+def log_ratio(chance: Array, allowed: float) -> Array:
     """ln(chance / allowed) within +-WORST; undefined chances count as broken."""
     known = np.where(np.isfinite(chance), chance, 1e9)
     return np.clip(np.log(np.maximum(known, 1e-30) / allowed), -WORST, WORST)
@@ -321,9 +321,9 @@ def percentiles(
         return tpot_exceeds(point, spread, time_s)
 
     unknown = ~(point.steady & (rate < stable))
-    first, each = (_allowed_frac(share, arrivals) for share in (ttft_percentile, tpot_percentile))
-    ttft = np.where(unknown, np.inf, _quantile(late, stable.shape, first))
-    tpot = np.where(unknown, np.inf, _quantile(slow, stable.shape, each))
+    first, each = (allowed_frac(share, arrivals) for share in (ttft_percentile, tpot_percentile))
+    ttft = np.where(unknown, np.inf, quantile(late, stable.shape, first))
+    tpot = np.where(unknown, np.inf, quantile(slow, stable.shape, each))
     return ttft * TTFT_MARGIN, tpot
 
 
@@ -366,11 +366,11 @@ def gap_zero_load(
     def long(time_s: Array) -> Array:
         return gap_exceeds(point, spread, time_s)
 
-    gap = _quantile(long, stability_rps.shape, (1.0 - percentile) / GAP_MARGIN)
+    gap = quantile(long, stability_rps.shape, (1.0 - percentile) / GAP_MARGIN)
     return np.where(point.steady & (stability_rps > 0), gap, np.inf)
 
 
-def _quantile(exceeds: Callable[[Array], Array], shape: tuple[int, ...], miss_frac: float) -> Array:
+def quantile(exceeds: Callable[[Array], Array], shape: tuple[int, ...], miss_frac: float) -> Array:
     """Least time that at most `miss_frac` of requests exceed [s]; inf beyond a day, 0 if none."""
     low, high = (np.full(shape, np.log(bound)) for bound in TIME_RANGE_S)
     never = exceeds(np.exp(low)) <= miss_frac
@@ -401,11 +401,11 @@ def promise_of(
     """Targets, a number or (candidates,), for candidates of this shape under a stream."""
     return Promise(
         _finite(ttft_s, shape),
-        _allowed_frac(ttft_percentile, arrivals),
+        allowed_frac(ttft_percentile, arrivals),
         _finite(tpot_s, shape),
-        _allowed_frac(tpot_percentile, arrivals),
+        allowed_frac(tpot_percentile, arrivals),
         None if gap_s is None else _finite(gap_s, shape),
-        _allowed_frac(gap_percentile, arrivals) / GAP_MARGIN,
+        allowed_frac(gap_percentile, arrivals) / GAP_MARGIN,
     )
 
 
