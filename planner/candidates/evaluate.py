@@ -19,7 +19,7 @@ from planner.candidates.enumerate import Configuration, configurations
 from planner.candidates.measured import covered_classes, measured
 from planner.candidates.prune import pruned
 from planner.candidates.replicas import modelled, no_cache
-from planner.candidates.table import Decoders, Table
+from planner.candidates.table import TOO_FEW, Decoders, Table
 from planner.candidates.traffic import Traffic
 from planner.perf import disaggregated, queueing, static_batch
 from planner.perf.bands import less_known
@@ -339,6 +339,7 @@ def _promised(draft: _Draft, at: Whole, promise: _Promise) -> None:
     sizes = np.array(POOL_SIZES, float)
     expected = promise.peak_rps / np.where(rates[:, -1] > 0, rates[:, -1], np.inf)
     slope, offset = capacity_line(sizes, rates * sizes, np.maximum(expected, 1.0))
+    draft.refuse(at, lambda place: "" if slope[place] > 0 else TOO_FEW)
     able = draft.still(at)
     offset = np.where(offset > NOISE_FRAC * slope, offset, 0.0)
     slow, fast = (_at_band_end(draft, at, promise, end) for end in BAND_ENDS)

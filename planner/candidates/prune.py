@@ -29,7 +29,7 @@ ROUNDING = 1e-9
 
 def pruned(table: Table) -> tuple[str, ...]:
     """Name of a configuration that replaces each one; empty where none does or it cannot serve."""
-    feasible = np.flatnonzero(table.feasible)
+    feasible = np.flatnonzero(table.feasible & (table.rate_rps > 0))
     configs = [table.configurations[i] for i in feasible.tolist()]
     by = dominated_by(
         group=[(c.demand_class, _proportions(c)) for c in configs],

@@ -22,7 +22,7 @@ from planner.candidates.case import Case
 from planner.candidates.enumerate import Configuration
 from planner.candidates.prune import pruned
 from planner.candidates.subject import Subject, pool_of, promise_of, subject_of
-from planner.candidates.table import Table
+from planner.candidates.table import TOO_FEW, Table
 from planner.files.cache import key_of, remembered
 from planner.perf.pooling import capacity_line
 from planner.perf.pressure import kv_wait_frac
@@ -84,6 +84,7 @@ def refined(case: Case, places: Sequence[int], tell: Tell, deadline: float = mat
             reasons[i] = "keeps its promise at no rate in simulation"
             continue
         (slope[i],), (offset[i],) = lines(case, np.array([i]), rates[i : i + 1])
+        reasons[i] = "" if slope[i] > 0 else TOO_FEW
         waiting[i], preempted[i] = one.kv_wait_frac, one.preempted_frac
     after = replace(
         table, pool_rps=rates, rate_rps=slope, offset_rps=offset, lambda_star_rps=alone,

@@ -55,6 +55,10 @@ class Decoders:
     """From the last byte to the decode replica's turn."""
 
 
+TOO_FEW = "keeps its promise in no pool as small as the traffic needs"
+"""Reason of a configuration whose capacity line carries nothing."""
+
+
 @dataclass(frozen=True)
 class Table:
     """Configurations with what the performance model says of them; arrays (configurations,)."""
@@ -197,7 +201,7 @@ class Table:
     def kept(self) -> NDArray[np.intp]:
         """Positions of feasible configurations that nothing dominates: the Problem's candidates."""
         pruned = np.array([bool(by) for by in self.pruned_by], bool)
-        return np.flatnonzero(self.feasible & ~pruned)
+        return np.flatnonzero(self.feasible & (self.rate_rps > 0) & ~pruned)
 
 
 def rows(table: Table, usd_per_mtoken: Array, ways: tuple[str, ...]) -> list[CandidateRow]:

@@ -53,12 +53,12 @@ class _Job:
     demand: Online
     stream: Stream
     share: float
-    """Of the class's traffic that the pool serves."""
+    """Of the class's traffic that the pool's whole replicas serve."""
 
     @property
     def planned_rps(self) -> float:
-        """Of the pool."""
-        return self.load.rps_each * self.load.replicas
+        """Of the whole replicas."""
+        return self.load.rps_each * self.load.whole
 
 
 def replayed(
@@ -125,11 +125,12 @@ def _jobs(
     for number, some in enumerate(groups.values()):
         load = hardest(some)
         context = on.catalog.models[models[load.candidate]].max_context
-        subject, share = on.known[load.candidate], _share(on.plan, load)
+        subject = on.known[load.candidate]
+        share = _share(on.plan, load) * min(load.whole / load.replicas, 1.0)
         assert isinstance(subject.demand, Online)
         stream = stream_of(
             ask.trace, demand=subject.demand, rate=ask.rate, share=share,
-            planned_rps=load.rps_each * load.replicas, replicas=load.whole,
+            planned_rps=load.rps_each * load.whole, replicas=load.whole,
             context_tokens=context, seed=seed + number,
         )  # fmt: skip
         yield _Job(load, subject, subject.demand, stream, share)

@@ -67,7 +67,7 @@ _BY_SAMPLE = {
         {"book_life_years": 3.0},
         {"reserved_3y_h100_sxm_cloud_usd_per_gpu_h": 2.4, "reserved_3y_upfront_frac": 0.5},
     ),
-    "enterprise_405b": ({"reserved_1y_b200_sxm_cloud_usd_per_gpu_h": 5.0, "tail_value_frac": 0.5},),
+    "enterprise_405b": ({"reserved_3y_b200_sxm_cloud_usd_per_gpu_h": 5.0, "tail_value_frac": 0.5},),
     "portfolio": (
         {"on_demand_b200_sxm_cloud_usd_per_gpu_h": 7.25},
         {"decline_per_year": 0.45, "selling_cost_frac": 0.0, "condition_frac": 0.5},
