@@ -7,21 +7,20 @@ functions before, but for the roofline bounds, which explain and decide nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from planner.answer import trail_units as units
 from planner.answer.decided import Decided
-from planner.candidates.enumerate import Configuration
+from planner.answer.trail_chosen import Chosen, item
+from planner.answer.trail_rates import operating_point
+from planner.answer.trail_units import Items
 from planner.candidates.shapes import serving, usable_memory_bytes
 from planner.perf import roofline
-from planner.perf.bands import CALIBRATED, EXTRAPOLATED, MEASURED, PLAN_SHARES
 from planner.perf.replica import step_s
 from planner.perf.speculative import tokens_per_step
 from planner.perf.steps import take
-from planner.result import ClassCost, SizingTrail, TrailItem, TrailStep
-from planner.schema.catalog import Accelerator, Model
+from planner.result import ClassCost, SizingTrail, TrailStep
 from planner.schema.demand import Batch, Online, Slo
 from planner.units import GIGA, MILLI, SECONDS_PER_DAY
 
@@ -30,49 +29,6 @@ TITLES = (
     "KV cache", "Overheads and fewest accelerators", "Roofline of prefill and decode",
     "Parallelism", "Batching", "KV reuse", "Operating point and replicas", "Cost and what to watch",
 )  # fmt: skip
-Items = list[TrailItem]
-KNOWN_AS = {
-    MEASURED: "this model was measured on this accelerator",
-    CALIBRATED: "the accelerator's family was measured, this model on it was not",
-    EXTRAPOLATED: "coefficients borrowed from another family or precision: wider band",
-}
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """The pool that carries most of a class, and its figures."""
-
-    decided: Decided
-    demand: Online | Batch
-    d: int
-    """Class."""
-    c: int
-    """Candidate of the Problem."""
-    s: int
-    """Site."""
-    i: int
-    """Position in the table."""
-    cost: ClassCost
-
-    @property
-    def config(self) -> Configuration:
-        """Its configuration."""
-        return self.decided.case.table.configurations[self.i]
-
-    @property
-    def sides(self) -> tuple[units.Side, ...]:
-        """Prefill and decode of a disaggregated unit; empty for anything else."""
-        return units.sides(self.decided.case, self.i)
-
-    @property
-    def accelerator(self) -> Accelerator:
-        """Its accelerator; of a disaggregated unit that of prefill."""
-        return self.decided.case.accelerator(self.i)
-
-    @property
-    def model(self) -> Model:
-        """Its model."""
-        return self.decided.case.catalog.models[self.config.model]
 
 
 def trails(decided: Decided, costs: Sequence[ClassCost]) -> list[SizingTrail]:
@@ -99,10 +55,6 @@ def _step(number: int, items: Items) -> TrailStep:
     return TrailStep(number=number, title=TITLES[number - 1], items=items)
 
 
-def _item(label: str, value: float | str, unit: str = "", note: str = "") -> TrailItem:
-    return TrailItem(label=label, value=value, unit=unit, note=note)
-
-
 def _steps(chosen: Chosen) -> list[TrailStep]:
     decided, demand, d = chosen.decided, chosen.demand, chosen.d
     return [
@@ -117,7 +69,7 @@ def _steps(chosen: Chosen) -> list[TrailStep]:
         _step(9, _parallelism(chosen)),
         _step(10, _batching(chosen)),
         _step(11, _reuse(chosen)),
-        _step(12, _operating_point(chosen)),
+        _step(12, operating_point(chosen)),
         _step(13, _cost(chosen)),
     ]
 
@@ -127,19 +79,19 @@ def _workload(decided: Decided, demand: Online | Batch, d: int) -> TrailStep:
     mean = (load.mean_rps[d] * load.hours).sum(axis=1) / load.hours.sum(axis=1)
     p95 = lengths.request_tokens(0.95)
     return _step(1, [
-        _item("Mean rate, first period", float(mean[0]), "requests/s", "all hours of the period"),
-        _item("Mean rate, last period", float(mean[-1]), "requests/s"),
-        _item("Requests a day, first period", float(mean[0]) * SECONDS_PER_DAY, "requests/day"),
-        _item("Prompt, mean", lengths.input_mean, "tokens"),
-        _item("Answer, mean", lengths.output_mean, "tokens"),
-        _item("Prompt + answer, p95", p95, "tokens", "planned on the tail, not the mean"),
+        item("Mean rate, first period", float(mean[0]), "requests/s", "all hours of the period"),
+        item("Mean rate, last period", float(mean[-1]), "requests/s"),
+        item("Requests a day, first period", float(mean[0]) * SECONDS_PER_DAY, "requests/day"),
+        item("Prompt, mean", lengths.input_mean, "tokens"),
+        item("Answer, mean", lengths.output_mean, "tokens"),
+        item("Prompt + answer, p95", p95, "tokens", "planned on the tail, not the mean"),
     ])  # fmt: skip
 
 
 def _peak(decided: Decided, demand: Online | Batch, d: int) -> TrailStep:
     load = decided.case.traffic.load
     if isinstance(demand, Batch):
-        return _step(2, [_item("Peak", "none: work moves within its day")])
+        return _step(2, [item("Peak", "none: work moves within its day")])
     blocks = decided.case.traffic.blocks
     at = int(load.peak_rps[d].max(axis=0).argmax())
     how = (
@@ -149,25 +101,25 @@ def _peak(decided: Decided, demand: Online | Batch, d: int) -> TrailStep:
     )
     over = float(blocks.overstatement_frac[d])
     return _step(2, [
-        _item("Planned peak, first period", float(load.peak_rps[d, 0].max()), "requests/s", how),
-        _item("Planned peak, last period", float(load.peak_rps[d, -1].max()), "requests/s"),
-        _item("Busiest block", blocks.labels[at]),
-        _item("Peak tokens generated", float(load.peak_rps[d].max())
+        item("Planned peak, first period", float(load.peak_rps[d, 0].max()), "requests/s", how),
+        item("Planned peak, last period", float(load.peak_rps[d, -1].max()), "requests/s"),
+        item("Busiest block", blocks.labels[at]),
+        item("Peak tokens generated", float(load.peak_rps[d].max())
               * decided.case.traffic.lengths[d].output_mean, "tokens/s"),
-        _item("Overstatement by load blocks", over, "frac", "peaks taken as equal within a block"),
+        item("Overstatement by load blocks", over, "frac", "peaks taken as equal within a block"),
     ])  # fmt: skip
 
 
 def _targets(demand: Online | Batch) -> TrailStep:
     if isinstance(demand, Batch):
-        return _step(3, [_item("Promise", "done within its day")])
+        return _step(3, [item("Promise", "done within its day")])
     slo = demand.slo
     return _step(3, [
-        _item(f"TTFT p{slo.ttft_percentile * 100:g}", slo.ttft_ms, "ms"),
-        _item(f"TPOT p{slo.tpot_percentile * 100:g}", slo.tpot_ms, "ms",
+        item(f"TTFT p{slo.ttft_percentile * 100:g}", slo.ttft_ms, "ms"),
+        item(f"TPOT p{slo.tpot_percentile * 100:g}", slo.tpot_ms, "ms",
               f"{1 / (slo.tpot_ms * MILLI):.1f} tokens/s to each user"),
         *_gap_target(slo),
-        _item("Burstiness below five minutes", demand.arrival_cv, "CV", "of the pool's arrivals"),
+        item("Burstiness below five minutes", demand.arrival_cv, "CV", "of the pool's arrivals"),
     ])  # fmt: skip
 
 
@@ -176,7 +128,7 @@ def _gap_target(slo: Slo) -> Items:
     if slo.token_itl_ms is None:
         return []
     return [
-        _item(f"Token ITL p{slo.token_itl_percentile * 100:g}", slo.token_itl_ms, "ms",
+        item(f"Token ITL p{slo.token_itl_percentile * 100:g}", slo.token_itl_ms, "ms",
               "of all gaps; jumps from a decode-only step to one that carries a chunk"),
     ]  # fmt: skip
 
@@ -185,12 +137,12 @@ def _model(chosen: Chosen) -> Items:
     model, config = chosen.model, chosen.config
     row = chosen.decided.case.catalog.quantizations[config.quantization]
     return [
-        _item("Model", config.model),
-        _item("Parameters", model.total_params_b, "10^9"),
-        _item("Parameters used a token", model.active_params_b, "10^9"),
-        _item("Weight format", row.title),
-        _item("KV-cache format", config.kv_dtype),
-        _item("Quality kept", config.recovery_frac, "frac",
+        item("Model", config.model),
+        item("Parameters", model.total_params_b, "10^9"),
+        item("Parameters used a token", model.active_params_b, "10^9"),
+        item("Weight format", row.title),
+        item("KV-cache format", config.kv_dtype),
+        item("Quality kept", config.recovery_frac, "frac",
               f"floor {chosen.demand.quality_floor:g}"),
     ]  # fmt: skip
 
@@ -201,10 +153,10 @@ def _weights(chosen: Chosen) -> Items:
     table, row = chosen.decided.case.table, chosen.decided.case.catalog.quantizations
     per_gpu = float(table.weights_bytes[chosen.i]) / GIGA
     return [
-        _item("Stored bits a weight", row[chosen.config.quantization].bits_per_element, "bits",
+        item("Stored bits a weight", row[chosen.config.quantization].bits_per_element, "bits",
               "scales included; embeddings and output head bf16"),
-        _item("Weights on one accelerator", per_gpu, "GB"),
-        _item("Weights of a replica", per_gpu * chosen.config.gpus, "GB"),
+        item("Weights on one accelerator", per_gpu, "GB"),
+        item("Weights of a replica", per_gpu * chosen.config.gpus, "GB"),
     ]  # fmt: skip
 
 
@@ -215,18 +167,18 @@ def _cache(chosen: Chosen) -> Items:
     row = chosen.decided.case.catalog.quantizations[f"kv-{chosen.config.kv_dtype}"]
     per_token = elements * row.bits_per_element / 8
     found = [
-        _item("Cache a token", per_token, "bytes",
+        item("Cache a token", per_token, "bytes",
               f"{elements:,.0f} elements; windowed layers count up to their window"),
-        _item("Cache of a mean request", per_token * (lengths.input_mean + lengths.output_mean)
+        item("Cache of a mean request", per_token * (lengths.input_mean + lengths.output_mean)
               / GIGA, "GB"),
     ]  # fmt: skip
     if chosen.sides:
         return found + units.cache(chosen.decided.case, chosen.sides, i)
     return [
         *found,
-        _item("Left for the cache on one accelerator", float(table.kv_bytes[i]) / GIGA, "GB"),
-        _item("Tokens that a replica holds", float(table.kv_tokens[i]), "tokens"),
-        _item("Sequences in flight, most", float(table.sequences_max[i]), "sequences"),
+        item("Left for the cache on one accelerator", float(table.kv_bytes[i]) / GIGA, "GB"),
+        item("Tokens that a replica holds", float(table.kv_tokens[i]), "tokens"),
+        item("Sequences in flight, most", float(table.sequences_max[i]), "sequences"),
     ]  # fmt: skip
 
 
@@ -239,12 +191,12 @@ def _fewest(chosen: Chosen) -> Items:
     overhead = float(table.overhead_bytes[i]) / GIGA
     room = (table.weights_bytes[i] + table.overhead_bytes[i] + table.kv_bytes[i]) / GIGA
     return [
-        _item("Accelerator", chosen.accelerator.title),
-        _item("Memory that the driver reports", device, "GB"),
-        _item("Activations, graphs, framework", overhead, "GB", "each accelerator"),
-        _item("Fewest accelerators for the weights", float(np.ceil(weights / (float(room)
+        item("Accelerator", chosen.accelerator.title),
+        item("Memory that the driver reports", device, "GB"),
+        item("Activations, graphs, framework", overhead, "GB", "each accelerator"),
+        item("Fewest accelerators for the weights", float(np.ceil(weights / (float(room)
               - overhead))), "accelerators", "before any cache"),
-        _item("Accelerators of the chosen replica", float(chosen.config.gpus), "accelerators"),
+        item("Accelerators of the chosen replica", float(chosen.config.gpus), "accelerators"),
     ]  # fmt: skip
 
 
@@ -263,14 +215,14 @@ def _roofline(chosen: Chosen) -> Items:
         shaped, prefill_tokens=lengths.computed, sequences=batch, context_tokens=context
     )
     return [
-        _item("Machine balance", float(bound.balance_flop_per_byte[0]), "FLOP/byte"),
-        _item("Batched tokens at the ridge", float(bound.ridge_tokens[0]), "tokens",
+        item("Machine balance", float(bound.balance_flop_per_byte[0]), "FLOP/byte"),
+        item("Batched tokens at the ridge", float(bound.ridge_tokens[0]), "tokens",
               "below it weights stream, above it arithmetic binds"),
-        _item("Prefill of a mean prompt, ideal", float(bound.prefill_s[0]) / MILLI, "ms"),
-        _item("Prefill is bound by", roofline.Resource(int(prefill[0])).name),
-        _item(f"Decode step of {batch:.0f} sequences, ideal",
+        item("Prefill of a mean prompt, ideal", float(bound.prefill_s[0]) / MILLI, "ms"),
+        item("Prefill is bound by", roofline.Resource(int(prefill[0])).name),
+        item(f"Decode step of {batch:.0f} sequences, ideal",
               float(bound.decode_step_s[1]) / MILLI, "ms"),
-        _item("Decode is bound by", roofline.Resource(int(decode[1])).name,
+        item("Decode is bound by", roofline.Resource(int(decode[1])).name,
               "", "host: launches and scheduling"),
     ]  # fmt: skip
 
@@ -287,8 +239,8 @@ def _parallelism(chosen: Chosen) -> Items:
         and table.configurations[i].engine == config.engine
     ]  # fmt: skip
     found = [
-        _item("Chosen layout", config.layout, "", "TP x PP x DP x EP"),
-        _item("Fast-link domain", float(chosen.accelerator.scaleup_domain_gpus), "accelerators",
+        item("Chosen layout", config.layout, "", "TP x PP x DP x EP"),
+        item("Fast-link domain", float(chosen.accelerator.scaleup_domain_gpus), "accelerators",
               chosen.accelerator.scaleup_link),
     ]  # fmt: skip
     best: dict[str, float] = {}
@@ -297,7 +249,7 @@ def _parallelism(chosen: Chosen) -> Items:
         rate = float(table.rate_rps[i]) / other.gpus
         best[other.layout] = max(best.get(other.layout, 0.0), rate)
     for layout, rate in sorted(best.items(), key=lambda pair: -pair[1])[:5]:
-        found.append(_item(f"Promised rate with {layout}", rate, "requests/s/accelerator"))
+        found.append(item(f"Promised rate with {layout}", rate, "requests/s/accelerator"))
     return found
 
 
@@ -306,8 +258,8 @@ def _batching(chosen: Chosen) -> Items:
     engine = chosen.decided.case.catalog.engines[chosen.config.engine]
     alone = step_s(replica, prefill_tokens=0.0, decode_sequences=1.0, kv_tokens=0.0)
     found = [
-        _item("Engine", f"{engine.title} {engine.version}"),
-        _item("Batching", chosen.config.mode, "",
+        item("Engine", f"{engine.title} {engine.version}"),
+        item("Batching", chosen.config.mode, "",
               "chunked: prefill shares steps with decode; continuous: whole prompts; "
               "disaggregated: prompts and answers on replicas of their own"),
     ]  # fmt: skip
@@ -316,11 +268,11 @@ def _batching(chosen: Chosen) -> Items:
     return [
         *found,
         *_drafting(chosen),
-        _item("Tokens of one step, most", float(replica.budget_tokens[0]), "tokens"),
-        _item("Step with one sequence", float(alone[0]) / MILLI, "ms", "as planned"),
-        _item("Decode step, half of the sequences",
+        item("Tokens of one step, most", float(replica.budget_tokens[0]), "tokens"),
+        item("Step with one sequence", float(alone[0]) / MILLI, "ms", "as planned"),
+        item("Decode step, half of the sequences",
               float(chosen.decided.case.table.decode_step_s[chosen.i]) / MILLI, "ms"),
-        _item("Step with a full chunk",
+        item("Step with a full chunk",
               float(chosen.decided.case.table.full_step_s[chosen.i]) / MILLI, "ms"),
     ]  # fmt: skip
 
@@ -333,11 +285,11 @@ def _drafting(chosen: Chosen) -> Items:
     row = catalog.speculators[config.draft]
     gain = tokens_per_step(row.acceptance_frac, row.drafted_tokens)
     return [
-        _item("Draft", row.title, "", config.draft),
-        _item("Tokens drafted a step", float(row.drafted_tokens), "tokens"),
-        _item("Drafted tokens accepted, after accepted ones", row.acceptance_frac, "frac",
+        item("Draft", row.title, "", config.draft),
+        item("Tokens drafted a step", float(row.drafted_tokens), "tokens"),
+        item("Drafted tokens accepted, after accepted ones", row.acceptance_frac, "frac",
               f"{row.basis}: {row.source}"),
-        _item("Tokens that a step yields", gain, "tokens", "the mean; the same for all requests"),
+        item("Tokens that a step yields", gain, "tokens", "the mean; the same for all requests"),
     ]  # fmt: skip
 
 
@@ -345,124 +297,20 @@ def _reuse(chosen: Chosen) -> Items:
     lengths = chosen.decided.case.traffic.lengths[chosen.d]
     cached = getattr(chosen.demand, "response_cache_hit_frac", 0.0)
     return [
-        _item("Prompt tokens found in the prefix cache", lengths.prefix_hit_frac, "frac"),
-        _item("Prompt tokens computed, mean", lengths.computed, "tokens"),
-        _item("Requests answered without inference", cached, "frac"),
+        item("Prompt tokens found in the prefix cache", lengths.prefix_hit_frac, "frac"),
+        item("Prompt tokens computed, mean", lengths.computed, "tokens"),
+        item("Requests answered without inference", cached, "frac"),
     ]
-
-
-def _operating_point(chosen: Chosen) -> Items:
-    decided, table, i = chosen.decided, chosen.decided.case.table, chosen.i
-    peak = decided.solution.replicas_peak[chosen.c, chosen.s]
-    stable, alone = float(table.stability_rps[i]), float(table.lambda_star_rps[i])
-    slope, offset = float(table.rate_rps[i]), float(table.offset_rps[i])
-    one = "unit" if chosen.sides else "replica"
-    return [
-        *(units.limits(decided.case, i) if chosen.sides else []),
-        _item(f"Stability limit of a {one}", stable, "requests/s"),
-        _item(f"Promised rate, {one} alone", alone, "requests/s"),
-        _item("Promised rate, each more in a pool", slope, "requests/s",
-              f"pool carries {slope:.4g} x {one}s - {offset:.4g}; with 1, 2, 3 {one}s "
-              + ", ".join(f"{rps:.4g}" for rps in table.small_rps[i].tolist())),
-        _item("Headroom below stability", 1 - slope / stable, "frac"),
-        _item("What limits it", table.bindings[i].replace("_", " ")),
-        *_gap_steps(chosen),
-        _item(f"{one.capitalize()}s at the peak, first and last period",
-              f"{peak[0]:.0f} / {peak[-1]:.0f}", f"{one}s"),
-        *_spares(chosen),
-        *_cache_pressure(chosen),
-        *_band(chosen),
-    ]  # fmt: skip
-
-
-def _spares(chosen: Chosen) -> Items:
-    """Nodes out and spare, of each accelerator that a replica uses."""
-    p, s = chosen.decided.problem, chosen.s
-    used = np.flatnonzero(p.pools.replica_gpus[chosen.c]).tolist()
-    found = []
-    for g in used:
-        of = f", {p.labels.accelerators[g]}" if len(used) > 1 else ""
-        slope, offset = p.machines.spare_slope[g, s], p.machines.spare_offset[g, s]
-        found += [
-            _item(f"Share of time a node is out{of}",
-                  float(p.machines.node_unavailability[g, s]), "frac"),
-            _item(f"Spare nodes{of}", f"{slope:.3f} x needed + {offset:.2f}", "nodes",
-                  f"for {p.limits.availability_target:.2%} availability"),
-        ]  # fmt: skip
-    return found
-
-
-def _gap_steps(chosen: Chosen) -> Items:
-    """The two steps between which gaps between tokens jump; nothing where none is promised."""
-    table, i, demand = chosen.decided.case.table, chosen.i, chosen.demand
-    if not isinstance(demand, Online) or demand.slo.token_itl_ms is None:
-        return []
-    return [
-        _item("Gap of a step that only decodes, half full", float(table.decode_step_s[i]) / MILLI,
-              "ms"),
-        _item("Gap of a step that carries a whole chunk", float(table.full_step_s[i]) / MILLI,
-              "ms", f"promised {demand.slo.token_itl_ms:g} ms for "
-              f"{demand.slo.token_itl_percentile:.1%} of gaps"),
-    ]  # fmt: skip
-
-
-def _cache_pressure(chosen: Chosen) -> Items:
-    """How often the cache is full at the planned rate; nothing where the rate was measured."""
-    table, i = chosen.decided.case.table, chosen.i
-    waiting, preempted = float(table.kv_wait_frac[i]), float(table.preempted_frac[i])
-    found = []
-    if not np.isnan(waiting):
-        found.append(_item("Requests that find the KV cache full", waiting, "frac",
-                           "and wait for room, at the planned rate, by formula"))  # fmt: skip
-    if not np.isnan(preempted):
-        found.append(_item("Requests pre-empted for want of cache", preempted, "frac",
-                           "at the planned rate, simulated pool of 8 replicas"))  # fmt: skip
-    return found
-
-
-def _band(chosen: Chosen) -> Items:
-    """What the plan takes of the performance model's error, and whose measurements it knows."""
-    case, table, i, config = chosen.decided.case, chosen.decided.case.table, chosen.i, chosen.config
-    plan_at = case.scenario.planning.plan_at
-    ends = _item("Rate at the slow and the fast end",
-                 f"{table.rate_rps[i] * table.slow_ratio[i]:.3g} / "
-                 f"{table.rate_rps[i] * table.fast_ratio[i]:.3g}", "requests/s",
-                 "each more in a pool, promises kept")  # fmt: skip
-    if chosen.sides:
-        known = _item("Performance model", table.labels[i], "", KNOWN_AS[table.labels[i]])
-        return [known, *units.bands(chosen.sides, plan_at), ends]
-    low, high = float(table.band_low_frac[i]), float(table.band_high_frac[i])
-    found = [_item("Performance model", table.labels[i], "", KNOWN_AS[table.labels[i]])]
-    own = case.catalog.correction(config.accelerator, config.model, config.engine)
-    if own is not None:
-        found.append(
-            _item(
-                "Step time by own measurements",
-                own.time_ratio,
-                "x the model's",
-                f"{own.source}, {own.as_of.isoformat()}; {own.points:,} points",
-            )
-        )
-    return [
-        *found,
-        _item("80 % of measured steps", f"{low:.2f} to {high:.2f}", "x the estimate",
-              "own measurements" if own is not None else "in cross-validation; one error for all "
-              "candidates of this model on this accelerator"),
-        _item(f"Steps planned ({plan_at})", float(table.planned_frac[i]), "x the estimate",
-              f"planning.plan_at {plan_at}: {PLAN_SHARES[plan_at]:.0%} of measurements are no "
-              "slower"),
-        ends,
-    ]  # fmt: skip
 
 
 def _cost(chosen: Chosen) -> Items:
     table, i = chosen.decided.case.table, chosen.i
     watch = [
-        _item("Watch: KV cache in use above",
+        item("Watch: KV cache in use above",
               min(0.95, float(table.rate_rps[i] / table.stability_rps[i]) + 0.1), "frac"),
-        _item(f"Watch: rate a {'unit' if chosen.sides else 'replica'} above",
+        item(f"Watch: rate a {'unit' if chosen.sides else 'replica'} above",
               float(table.rate_rps[i]), "requests/s", "more breaks the promise"),
-        _item("Watch: mean prompt above",
+        item("Watch: mean prompt above",
               chosen.decided.case.traffic.lengths[chosen.d].input_mean * 1.1, "tokens",
               "the plan assumes 10 % less"),
     ]  # fmt: skip
@@ -471,10 +319,10 @@ def _cost(chosen: Chosen) -> Items:
 
 def _cost_items(cost: ClassCost) -> Items:
     return [
-        _item("Net present cost of the class", cost.npv_usd, "USD"),
-        _item("Tokens, prompt", cost.input_mtokens, "Mtokens"),
-        _item("Tokens, answer", cost.output_mtokens, "Mtokens"),
-        _item("Cost of tokens, both kinds", cost.usd_per_mtoken, "USD/Mtoken", "undiscounted"),
+        item("Net present cost of the class", cost.npv_usd, "USD"),
+        item("Tokens, prompt", cost.input_mtokens, "Mtokens"),
+        item("Tokens, answer", cost.output_mtokens, "Mtokens"),
+        item("Cost of tokens, both kinds", cost.usd_per_mtoken, "USD/Mtoken", "undiscounted"),
     ]
 
 
@@ -487,21 +335,21 @@ def _measured_steps(chosen: Chosen) -> list[TrailStep]:
         _workload(decided, chosen.demand, chosen.d),
         _peak(decided, chosen.demand, chosen.d),
         _targets(chosen.demand),
-        _step(4, [_item("Model", config.model), _item("Weight format", config.quantization)]),
+        _step(4, [item("Model", config.model), item("Weight format", config.quantization)]),
         _step(9, [
-            _item("Accelerator", chosen.accelerator.title),
-            _item("Accelerators of a replica", float(config.gpus), "accelerators"),
-            _item("Engine", config.engine),
+            item("Accelerator", chosen.accelerator.title),
+            item("Accelerators of a replica", float(config.gpus), "accelerators"),
+            item("Engine", config.engine),
         ]),
         _step(12, [
-            _item("Measured rate of a replica", rate, "requests/s", config.source),
-            _item("Replicas at the peak, first and last period",
+            item("Measured rate of a replica", rate, "requests/s", config.source),
+            item("Replicas at the peak, first and last period",
                   f"{peak[0]:g} / {peak[-1]:g}", "replicas"),
-            _item("Performance model", "measured", "", "the model was not asked"),
+            item("Performance model", "measured", "", "the model was not asked"),
         ]),
         _step(13, [
             *_cost_items(chosen.cost),
-            _item("Watch: rate a replica above", rate, "requests/s", "more was not measured"),
+            item("Watch: rate a replica above", rate, "requests/s", "more was not measured"),
         ]),
     ]  # fmt: skip
 
@@ -512,5 +360,5 @@ def _by_api(decided: Decided, d: int, cost: ClassCost) -> list[TrailStep]:
         for a, api in enumerate(decided.case.offers.apis)
         if api.demand_class == d and decided.solution.api_frac[a].max(initial=0.0) > 0
     ]
-    served = [_item("Served by", ", ".join(names), "", "latency is the provider's, not promised")]
+    served = [item("Served by", ", ".join(names), "", "latency is the provider's, not promised")]
     return [_step(4, served), _step(13, _cost_items(cost))]

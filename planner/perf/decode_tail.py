@@ -17,7 +17,7 @@ from planner.perf.arrivals import Arrivals
 from planner.perf.lengths import Lengths
 from planner.perf.prefill_queue import Service, StepTimes, Wait
 from planner.perf.replica import Replica
-from planner.perf.stalls import Stall, avoided_frac, one_exceeds, routed, stalled
+from planner.perf.stalls import Stall, Stalled, avoided_frac, one_exceeds, routed, stalled
 from planner.perf.steps import Steps, decode_step_s
 
 Array = NDArray[np.float64]
@@ -179,13 +179,18 @@ def tpot_tail(
             kv_tokens=np.maximum(held + node * held_sd, 0.0),
         )
         allowed = tokens * (tpot_s[:, None] - plain)
-        one = one_exceeds(stall, allowed / stalls.one_scale)
-        more = gamma_tail(allowed, stalls.mean_s, stalls.variance_s2)
-        beyond = stalls.any_frac * (more + stalls.one_frac * (one - more))
         longest = (times.full_s + chunk_s - times.plain_s)[:, None] + plain
-        late = np.where(allowed > 0, beyond, 1.0)
+        late = _late_frac(stall, stalls, allowed)
         total += weight * (np.where(tpot_s[:, None] >= longest, 0.0, late) @ lengths.weights)
     return total
+
+
+def _late_frac(stall: Stall, stalls: Stalled, allowed_s: Array) -> Array:
+    """P(sum of the stalls of a decode > allowed_s), (candidates, nodes)."""
+    one = one_exceeds(stall, allowed_s / stalls.one_scale)
+    more = gamma_tail(allowed_s, stalls.mean_s, stalls.variance_s2)
+    beyond = stalls.any_frac * (more + stalls.one_frac * (one - more))
+    return np.where(allowed_s > 0, beyond, 1.0)
 
 
 def _settled_frac(lengths: Lengths, arrivals: Arrivals, sequences: Array) -> Array:
