@@ -11,6 +11,7 @@ import pytest
 from planner.report import recost
 from planner.report.workbook import workbook_bytes
 from tests import taxed_world
+from tests.crosscheck.workbook_engines import input_cell
 from tests.small_world import decide
 
 FINANCE = {
@@ -82,9 +83,8 @@ def test_every_value_is_the_engines(tmp_path):
 @pytest.mark.parametrize(("name", "value"), CHANGES)
 def test_a_changed_cell_moves_the_books_as_it_moves_the_plan(tmp_path, name, value):
     book = openpyxl.load_workbook(BytesIO(shipped()))
-    row = next(cell.row for cell in book["Inputs"]["B"] if cell.value == name)
     model = engine(tmp_path / "plan.xlsx")
-    model.set_user_input(book.sheetnames.index("Inputs"), row, 3, repr(value))
+    model.set_user_input(book.sheetnames.index("Inputs"), *input_cell(book, name), repr(value))
     model.evaluate()
     again = recost(plan(), {name: value})
     count, wrong = worst(model, ("Cash", "P&L", "P&L months", "Costs"))(workbook_bytes(again))
