@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import partial
@@ -280,14 +281,11 @@ _CONVERT_S = 900
 
 
 def in_libreoffice(tries: Sequence[tuple[Path, Changes]], folder: Path) -> list[Recalculated]:
-    """Calculated by LibreOffice, which starts once for all workbooks.
+    """Calculated by LibreOffice, which starts twice, side by side, for half of the workbooks each.
 
     Each is a copy with inputs changed; openpyxl writes it without values, so that nothing but
     LibreOffice can have filled them in.
     """
-    profile, out = folder / "profile", folder / "out"
-    (profile / "user").mkdir(parents=True)
-    (profile / "user" / "registrymodifications.xcu").write_text(_ALWAYS)
     copies = []
     for place, (path, changes) in enumerate(tries):
         book = openpyxl.load_workbook(path)
@@ -295,11 +293,21 @@ def in_libreoffice(tries: Sequence[tuple[Path, Changes]], folder: Path) -> list[
             book["Inputs"].cell(*input_cell(book, name)).value = value
         copies.append(folder / f"try_{place}.xlsx")
         book.save(copies[-1])
+    out = folder / "out"
+    with ThreadPoolExecutor(max_workers=2) as threads:
+        halves = [half for half in (copies[::2], copies[1::2]) if half]
+        profiles = [folder / f"profile_{number}" for number in range(len(halves))]
+        list(threads.map(lambda half, profile: _convert(half, profile, out), halves, profiles))
+    return [_read(copy, out / copy.name) for copy in copies]
+
+
+def _convert(copies: Sequence[Path], profile: Path, out: Path) -> None:
+    (profile / "user").mkdir(parents=True)
+    (profile / "user" / "registrymodifications.xcu").write_text(_ALWAYS)
     assert SOFFICE is not None
     command = [SOFFICE, f"-env:UserInstallation={profile.as_uri()}", "--headless", "--convert-to",
                "xlsx:Calc MS Excel 2007 XML", "--outdir", str(out), *map(str, copies)]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True, timeout=_CONVERT_S)
-    return [_read(copy, out / copy.name) for copy in copies]
 
 
 def _read(copy: Path, calculated: Path) -> Recalculated:
