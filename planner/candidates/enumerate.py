@@ -7,7 +7,7 @@ quality below the floor, layouts that divide no head. One row stands for a whole
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from planner.result.decoding import layout
@@ -61,6 +61,9 @@ class Configuration:
     prefill_replicas: int = 1
     """Of a unit."""
     decode_replicas: int = 0
+    shared_by: tuple[int, ...] = ()
+    """Classes whose requests its pools serve together, this one among them, ascending; empty where
+    pools serve this class alone."""
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -95,12 +98,17 @@ class Configuration:
             return self.accelerator
         return f"{self.accelerator}+{self.decode.accelerator}"
 
-    def name(self, demand_class: str) -> str:
-        """Identifier in reports."""
+    def name(self, demand_class: str, others: Sequence[str] = ()) -> str:
+        """Identifier in reports.
+
+        Parameters
+        ----------
+        others : classes that share its pools.
+        """
         formats = f"{self.quantization}+kv-{self.kv_dtype}"
         return "/".join(
             (
-                demand_class,
+                "~".join((demand_class, *others)),
                 self.model,
                 self.hardware,
                 formats,

@@ -67,6 +67,8 @@ class CandidateRow(Record):
     id: str
     """class/model/accelerator/quantization+kv/engine/tpXppYepZ/mode"""
     demand_class: str
+    shares_with: list[str] = Field(default_factory=list)
+    """Other classes that its pools serve too; empty where they serve this class alone."""
     model: str
     accelerator: str
     quantization: str
@@ -191,10 +193,12 @@ class CandidateRow(Record):
 
 
 class PoolRow(Record):
-    """One opened pool."""
+    """One opened pool, or one class's part of a pool that several share."""
 
     candidate: str
     """CandidateRow.id"""
+    shared_with: list[str] = Field(default_factory=list)
+    """CandidateRow.id of the other parts of the pool; replicas are divided by what each needs."""
     site: str
     replicas_peak: list[float]
     """[period], whole"""
