@@ -81,6 +81,12 @@ class Pools:
     """(candidates, sites, periods, blocks): PV of serving all of the class's mean traffic on this
     pool: energy of work at own sites, egress out of clouds."""
 
+    @property
+    def first_of(self) -> Whole:
+        """First candidate of each candidate's pool, (candidates,)."""
+        _, first, place = np.unique(self.pool_of, return_index=True, return_inverse=True)
+        return np.asarray(first[place], np.int64)
+
 
 @dataclass(frozen=True)
 class Machines:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.answer.division import replicas_by_part
 from planner.candidates.case import Axes, Case
 from planner.problem import Problem, Solution
 
@@ -45,7 +47,7 @@ class Decided:
                 held[o, ..., term:] -= np.cumsum(signed[o], axis=-1)[..., :-term]
         return held
 
-    @property
+    @cached_property
     def used_pools(self) -> list[tuple[int, int]]:
         """(candidate, site) that ever serve, by volume, largest first."""
         p = self.problem
@@ -57,7 +59,37 @@ class Decided:
         pairs = [(c, s) for c, s in np.argwhere(total > SOME).tolist()]
         return sorted(pairs, key=lambda pair: -total[pair])
 
+    @cached_property
+    def replicas(self) -> Array:
+        """Active, (candidates, sites, periods, blocks); a shared pool's divided by load."""
+        return self._by_part[0]
+
+    @cached_property
+    def replicas_peak(self) -> Array:
+        """At the peak, (candidates, sites, periods); likewise: parts of whole numbers."""
+        return self._by_part[1]
+
+    @cached_property
+    def _by_part(self) -> tuple[Array, Array]:
+        used = np.zeros(self.problem.pools.allowed.shape, bool)
+        for pair in self.used_pools:
+            used[pair] = True
+        return replicas_by_part(self.problem, self.solution, used)
+
+    def whole_peak(self, c: int, s: int) -> Array:
+        """Replicas at the peak of the whole pool that a candidate is of, (periods,)."""
+        return np.asarray(self.solution.replicas_peak[self.problem.pools.first_of[c], s], float)
+
+    def whole_replicas(self, c: int, s: int) -> Array:
+        """Active replicas of the whole pool that a candidate is of, (periods, blocks)."""
+        return np.asarray(self.solution.replicas[self.problem.pools.first_of[c], s], float)
+
+    def parts(self, c: int, s: int) -> list[int]:
+        """Candidates that serve in the same pool, this one among them, in order."""
+        pool_of = self.problem.pools.pool_of
+        return sorted(d for d, at in self.used_pools if at == s and pool_of[d] == pool_of[c])
+
     def gpu_hours(self, c: int, s: int) -> Array:
-        """Accelerator-hours a pool keeps active, (accelerators, periods)."""
-        hours = self.solution.replicas[c, s] * self.problem.demand.hours
+        """Accelerator-hours a pool, or its part, keeps active, (accelerators, periods)."""
+        hours = self.replicas[c, s] * self.problem.demand.hours
         return np.outer(self.problem.pools.replica_gpus[c], hours.sum(axis=1))

@@ -74,15 +74,16 @@ def _rented(decided: Decided) -> list[FleetRow]:
 
 
 def pools(decided: Decided) -> list[PoolRow]:
-    """Pools that ever serve, largest volume first."""
-    x = decided.solution
+    """Pools, and parts of shared ones, that ever serve, largest volume first."""
+    names = decided.problem.labels.candidates
     return [
         PoolRow(
-            candidate=decided.problem.labels.candidates[c],
+            candidate=names[c],
+            shared_with=[names[other] for other in decided.parts(c, s) if other != c],
             site=decided.axes.sites[s],
-            replicas_peak=x.replicas_peak[c, s].tolist(),
-            replicas=x.replicas[c, s].tolist(),
-            served_frac=x.served_frac[c, s].tolist(),
+            replicas_peak=decided.replicas_peak[c, s].tolist(),
+            replicas=decided.replicas[c, s].tolist(),
+            served_frac=decided.solution.served_frac[c, s].tolist(),
         )
         for c, s in decided.used_pools
     ]

@@ -328,8 +328,8 @@ def _cost_items(cost: ClassCost) -> Items:
 
 def _measured_steps(chosen: Chosen) -> list[TrailStep]:
     """Where the rate was measured nothing was computed of memory, roofline, batching, latency."""
-    decided, config, c, s = chosen.decided, chosen.config, chosen.c, chosen.s
-    peak = decided.solution.replicas_peak[c, s]
+    decided, config = chosen.decided, chosen.config
+    peak = decided.whole_peak(chosen.c, chosen.s)
     rate = float(decided.case.table.rate_rps[chosen.i])
     return [
         _workload(decided, chosen.demand, chosen.d),

@@ -21,7 +21,7 @@ KNOWN_AS = {
 def operating_point(chosen: Chosen) -> Items:
     """Rates, what limits them, machines kept spare, and the error planned for."""
     decided, table, i = chosen.decided, chosen.decided.case.table, chosen.i
-    peak = decided.solution.replicas_peak[chosen.c, chosen.s]
+    peak = decided.whole_peak(chosen.c, chosen.s)
     stable, alone = float(table.stability_rps[i]), float(table.lambda_star_rps[i])
     slope, offset = float(table.rate_rps[i]), float(table.offset_rps[i])
     one = "unit" if chosen.sides else "replica"

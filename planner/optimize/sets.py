@@ -102,8 +102,7 @@ def full_replicas(p: Problem) -> Array:
 
 def first_of_pool(p: Problem) -> Whole:
     """First candidate of each candidate's pool, (candidates,)."""
-    _, first, place = np.unique(p.pools.pool_of, return_index=True, return_inverse=True)
-    return np.asarray(first[place], np.int64)
+    return p.pools.first_of
 
 
 def members_of(p: Problem) -> dict[int, list[int]]:

@@ -23,6 +23,7 @@ from planner.result.plan import (
     TrailItem,
     TrailStep,
 )
+from planner.result.pools import WholePool, whole_of, whole_pools
 from planner.result.record import Record
 from planner.result.reuse import ReuseValue
 from planner.result.verification import (
@@ -69,4 +70,7 @@ __all__ = [
     "TrailItem",
     "TrailStep",
     "Verification",
+    "WholePool",
+    "whole_of",
+    "whole_pools",
 ]

@@ -201,9 +201,9 @@ class PoolRow(Record):
     """CandidateRow.id of the other parts of the pool; replicas are divided by what each needs."""
     site: str
     replicas_peak: list[float]
-    """[period], whole"""
+    """[period], whole; of a part its share of the pool's, in the block of most load"""
     replicas: list[list[float]]
-    """[period][block] active"""
+    """[period][block] active; of a part its share of the pool's, by load"""
     served_frac: list[list[float]]
     """[period][block] of the class's traffic"""
 
