@@ -49,6 +49,9 @@ class TestedPool(Record):
     replicas: float
     """Active in the plan, less those of nodes that are down and not replaced by idle ones."""
     rps_per_replica: float
+    """Of the class."""
+    rps_beside: dict[str, float] = Field(default_factory=dict)
+    """Of the other classes that share the pool, by candidate: they come in the same simulation."""
     verdict: Verdict
     """exposed: breaks only with more nodes out than the availability target plans for; unverified:
     the simulator does not know how the pool serves, which is no pass."""

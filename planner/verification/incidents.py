@@ -8,7 +8,7 @@ that one node takes whole answers nobody until then: other pools are not asked w
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ from planner.simulate.pool import Outage
 from planner.simulate.timeline import Timeline, drawn, joined_pieces, timeline
 from planner.units import HOURS_PER_DAY, SECONDS_PER_HOUR
 from planner.verification.loads import SLACK, Load, hardest
+from planner.verification.shared import ALONE, Arriving, arriving
 from planner.verification.step_ups import Start, hardest_starts
 from planner.verification.subjects import Grounds
 from planner.verification.trials import late_fracs
@@ -60,7 +61,7 @@ class Case:
     @property
     def requests(self) -> float:
         """About so many are simulated."""
-        return self.load.rps_each * self.replicas * SECONDS_PER_HOUR
+        return self.load.all_each * self.replicas * SECONDS_PER_HOUR
 
 
 def cases(on: Grounds, *, taken_per_node_day: float = 0.0, seed: int = 0) -> list[Case]:
@@ -85,11 +86,13 @@ def cases(on: Grounds, *, taken_per_node_day: float = 0.0, seed: int = 0) -> lis
     return found
 
 
-def simulated(case: Case, subject: Subject, *, seed: int) -> Incident:
-    """Simulate one bad hour."""
+def simulated(
+    case: Case, subject: Subject, *, seed: int, others: Mapping[str, Subject] = ALONE
+) -> Incident:
+    """Simulate one bad hour; of a shared pool the other classes come in step with this one."""
     demand, load = subject.demand, case.load
     assert isinstance(demand, Online)
-    line = _line(case, subject, demand, seed)
+    line = _line(case, subject, arriving(load, subject, others), seed)
     first = int(np.searchsorted(line.starts_s, WARM_S))
     ttft, tpot = line.ttft[first:], line.tpot[first:]
     late = np.nan_to_num(late_fracs(line.run.ttft, line.run.tpot, demand.slo, subject.request_s))
@@ -180,11 +183,11 @@ def _interruptions(load: Load, catalog: Catalog, per_node_day: float, seed: int)
     )  # fmt: skip
 
 
-def _line(case: Case, subject: Subject, demand: Online, seed: int) -> Timeline:
+def _line(case: Case, subject: Subject, come: Arriving, seed: int) -> Timeline:
     def stretch(rate_rps: float, start_s: float, seconds: float, own: int) -> Piece:
         return drawn(
-            subject.requests, rate_rps=rate_rps, arrival_cv=demand.arrival_cv, seconds=seconds,
-            replicas=case.replicas, seed=own, start_s=start_s,
+            come.requests, rate_rps=rate_rps * come.all_per_own, arrival_cv=come.arrival_cv,
+            seconds=seconds, replicas=case.replicas, seed=own, start_s=start_s,
         )  # fmt: skip
 
     rate, first_s = case.load.rps_each * case.replicas, 0.0

@@ -18,6 +18,7 @@ from planner.schema.scenario import Scenario
 from planner.simulate.pool import Pool, Run
 from planner.simulate.timeline import timeline
 from planner.verification.loads import SLACK, Load, hardest
+from planner.verification.shared import planned_beside
 from planner.verification.streams import RateOf, Stream, stream_of
 from planner.verification.subjects import Grounds
 from planner.verification.trials import attained, broken
@@ -30,6 +31,8 @@ LEAST_REQUESTS = 200
 """Fewer say nothing of a percentile."""
 MUCH = 1.02
 """From this ratio to what was planned something is named as a reason."""
+SEEDS_APART = 1_000
+"""From the seed of a trace's share to that of what comes beside it."""
 SLOWEST, HELD_RTOL = 0.1, 0.01
 """Of the search for the rate that a trace keeps: share of the rate at which it breaks."""
 
@@ -133,6 +136,9 @@ def _jobs(
             planned_rps=load.rps_each * load.whole, replicas=load.whole,
             context_tokens=context, seed=seed + number,
         )  # fmt: skip
+        stream = replace(
+            stream, beside=planned_beside(load, on.known, stream, seed + number + SEEDS_APART)
+        )
         yield _Job(load, subject, subject.demand, stream, share)
 
 
@@ -250,7 +256,7 @@ def _held_frac(job: _Job) -> float:
 def _run(stream: Stream, pool: Pool) -> Run:
     """The run, its counts by stretch of the trace."""
     window_s = STRETCH_FRAC * float(stream.piece.times_s[-1])
-    line = timeline(pool, stream.piece, window_s=window_s, counted_from_s=window_s)
+    line = timeline(pool, stream.all, window_s=window_s, counted_from_s=window_s)
     counted = line.starts_s >= window_s * (1 - SLACK)
     run = replace(line.run, ttft=line.ttft[counted], tpot=line.tpot[counted])
     return _with_refused(run, stream.refused_s, line.starts_s[counted])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from planner.files.traces import Trace
 from planner.schema.demand import Online
 from planner.simulate.arrivals import Piece
+from planner.simulate.timeline import joined_pieces
 
 Array = NDArray[np.float64]
 RateOf = Literal["plan", "trace"]
@@ -32,6 +33,13 @@ class Stream:
     """When the others come."""
     note: str
     """How time was scaled."""
+    beside: Piece | None = None
+    """Planned requests of other classes that share the pool, which no statistics count."""
+
+    @property
+    def all(self) -> Piece:
+        """Everything that the pool gets, in order of time."""
+        return self.piece if self.beside is None else _merged(self.piece, self.beside)
 
     @property
     def mean_rps(self) -> float:
@@ -46,9 +54,26 @@ class Stream:
     def slower(self, factor: float) -> Stream:
         """The same requests, time stretched."""
         return Stream(
-            self.piece._replace(times_s=self.piece.times_s * factor), self.refused_s * factor,
-            self.note,
+            _slower(self.piece, factor), self.refused_s * factor, self.note,
+            None if self.beside is None else _slower(self.beside, factor),
         )  # fmt: skip
+
+
+def _slower(piece: Piece, factor: float) -> Piece:
+    return piece._replace(times_s=piece.times_s * factor)
+
+
+def _merged(counted: Piece, unseen: Piece) -> Piece:
+    """Both in order of time; the second not counted."""
+    both = joined_pieces(
+        [
+            piece._replace(unseen=np.full(piece.times_s.size, flag, np.int64))
+            for piece, flag in ((counted, 0), (unseen, 1))
+        ]
+    )
+    order = np.argsort(both.times_s, kind="stable")
+    columns = {name: getattr(both, name)[order] for name in Piece._fields if name != "offset"}
+    return Piece(offset=0, **columns)
 
 
 def stream_of(

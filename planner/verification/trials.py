@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +17,14 @@ from planner.simulate.pool import Run, joined, simulate
 from planner.simulate.statistics import Estimate, share_above
 from planner.units import MILLI
 from planner.verification.loads import POOL_MAX, Load
+from planner.verification.shared import ALONE, Arriving, arriving
 
 Whole = NDArray[np.int64]
 
 COUNT_LEAST, COUNT_EACH = 20_000, 600
 """Requests counted in a batch: at least, and for each replica."""
+COUNT_MOST = 200_000
+"""Of a class that is rare among others, no more requests of all of them in a batch."""
 BATCHES = 4
 WORKERS = os.cpu_count() or 1
 ROUNDS = 3
@@ -46,15 +50,25 @@ class Trial:
     token_itl: Attained | None = None
 
 
-def trial(subject: Subject, load: Load, *, seed: int) -> Trial:
-    """Simulate a load; a large pool is tried with more replicas before it is found wanting."""
+def trial(
+    subject: Subject, load: Load, *, seed: int, others: Mapping[str, Subject] = ALONE
+) -> Trial:
+    """Simulate a load; a large pool is tried with more replicas before it is found wanting.
+
+    Of a shared pool all classes come and the load's own promise is judged.
+
+    Parameters
+    ----------
+    others : by candidate, classes that share the pool among them.
+    """
     if load.down:
         return Trial(load, "no replica is left")
     if isinstance(subject.demand, Batch):
         return _throughput(subject, load, seed)
-    found = _latency(subject, subject.demand, load, min(load.whole, POOL_MAX), seed)
+    come = arriving(load, subject, others)
+    found = _latency(subject, come, load, min(load.whole, POOL_MAX), seed=seed)
     if found.reason and load.whole > POOL_MAX:
-        return _latency(subject, subject.demand, load, min(load.whole, POOL_LAST), seed)
+        return _latency(subject, come, load, min(load.whole, POOL_LAST), seed=seed)
     return found
 
 
@@ -80,15 +94,17 @@ def _throughput(subject: Subject, load: Load, seed: int) -> Trial:
     return Trial(load, reason, 1, run, throughput_rps=most)
 
 
-def _latency(subject: Subject, demand: Online, load: Load, replicas: int, seed: int) -> Trial:
-    slo, runs = demand.slo, list[Run]()
+def _latency(subject: Subject, come: Arriving, load: Load, replicas: int, *, seed: int) -> Trial:
+    assert isinstance(subject.demand, Online)
+    slo, runs = subject.demand.slo, list[Run]()
+    least = min(math.ceil(COUNT_LEAST * come.all_per_own), COUNT_MOST)
     for round_ in range(ROUNDS):
         more = simulate(
             pool_of(subject, replicas),
-            subject.requests,
-            rate_rps=load.rps_each * replicas,
-            arrival_cv=demand.arrival_cv,
-            count=max(COUNT_LEAST, COUNT_EACH * replicas),
+            come.requests,
+            rate_rps=load.all_each * replicas,
+            arrival_cv=come.arrival_cv,
+            count=max(least, COUNT_EACH * replicas),
             batches=BATCHES << max(round_ - 1, 0),
             seed=seed + round_,
             workers=WORKERS,

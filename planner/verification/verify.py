@@ -16,6 +16,7 @@ from planner.verification.incidents import Case, cases
 from planner.verification.incidents import simulated as bad_hour
 from planner.verification.loads import OUT, Load, hardest, middle, simulated
 from planner.verification.replays import Ask, replayed
+from planner.verification.shared import utilization
 from planner.verification.subjects import grounds, unserved
 from planner.verification.trials import WORKERS, Trial, trial
 
@@ -116,7 +117,7 @@ def tried(
         while left := undecided([load for load in every if load.condition == condition]):
             load = _next(left, done)
             tell(f"simulate {load.demand_class}, {load.name}")
-            done.append(trial(subjects[load.candidate], load, seed=seed))
+            done.append(trial(subjects[load.candidate], load, seed=seed, others=subjects))
     return done
 
 
@@ -134,7 +135,7 @@ def _simulated(
     """Bad hours side by side, in the order asked."""
 
     def one(case: Case) -> Incident:
-        return bad_hour(case, known[case.load.candidate], seed=seed)
+        return bad_hour(case, known[case.load.candidate], seed=seed, others=known)
 
     if bad:
         tell(f"simulate {len(bad)} hours with failures")
@@ -165,7 +166,7 @@ def _verdicts(
         elif others:
             rows[load] = _stood_in(load, [rows[other] for other in others])
         else:
-            rows[load] = _verdict(load, trials, known[load.candidate])
+            rows[load] = _verdict(load, trials, known)
     return [rows[load] for load in every]
 
 
@@ -178,7 +179,7 @@ def _stood_in(load: Load, others: Sequence[TestedPool]) -> TestedPool:
     )
 
 
-def _verdict(load: Load, trials: Sequence[Trial], subject: Subject) -> TestedPool:
+def _verdict(load: Load, trials: Sequence[Trial], known: Mapping[str, Subject]) -> TestedPool:
     """By the load's own trial, or another that decides it."""
     own = [done for done in trials if done.load == load]
     done = own[0] if own else next(done for done in trials if _decides(done, load))
@@ -186,7 +187,7 @@ def _verdict(load: Load, trials: Sequence[Trial], subject: Subject) -> TestedPoo
     row = _plain(load, broken if done.reason else "kept", done.reason).model_copy(
         update={
             "decided_by": "" if own else done.load.name,
-            "utilization": load.rps_each / subject.stability_rps,
+            "utilization": utilization(load, known),
         }
     )
     return row if done.run is None or not own else _measured(row, done, done.run)
@@ -204,6 +205,7 @@ def _plain(load: Load, verdict: Verdict, reason: str) -> TestedPool:
         takes_over=load.taken_from,
         replicas=load.replicas,
         rps_per_replica=load.rps_each,
+        rps_beside={other.candidate: other.rps_each for other in load.beside},
         verdict=verdict,
         reason=reason,
     )

@@ -65,7 +65,9 @@ def row_of(name, accelerator, *, mode="chunked", rate=1.0):
 def small_plan(replicas, *, lots, rps):
     """One pool of replicas of 2 accelerators on nodes of 8, in one period and block."""
     row = row_of("c", "g")
-    pool = SimpleNamespace(candidate="c", site="hq", replicas=[[replicas]], served_frac=[[1.0]])
+    pool = SimpleNamespace(
+        candidate="c", shared_with=[], site="hq", replicas=[[replicas]], served_frac=[[1.0]]
+    )
     fleet = SimpleNamespace(
         option="owned", site="hq", accelerator="g", lot_gpus=8, lots_by_block=[[lots]]
     )
@@ -133,7 +135,9 @@ def two_pools(*, other_mode="chunked"):
     pool.served_frac = [[0.2]]
     plan.candidates.append(row_of("other", "h", mode=other_mode))
     plan.pools.append(
-        SimpleNamespace(candidate="other", site="hq", replicas=[[12.0]], served_frac=[[0.8]])
+        SimpleNamespace(
+            candidate="other", shared_with=[], site="hq", replicas=[[12.0]], served_frac=[[0.8]]
+        )
     )
     plan.fleet.append(
         SimpleNamespace(
@@ -386,9 +390,13 @@ def test_a_pool_that_starts_with_its_block_leaves_its_traffic_to_the_others():
     plan.candidates.append(row_of("other", "h", rate=0.5))
     plan.pools.append(
         SimpleNamespace(
-            candidate="other", site="hq", replicas=[[4.0, 4.0]], served_frac=[[1.0, 0.5]]
+            candidate="other",
+            shared_with=[],
+            site="hq",
+            replicas=[[4.0, 4.0]],
+            served_frac=[[1.0, 0.5]],
         )
-    )
+    )  # fmt: skip
     plan.fleet.append(
         SimpleNamespace(
             option="owned", site="hq", accelerator="h", lot_gpus=8, lots_by_block=[[1.0, 1.0]]
