@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.answer.curves_shared import SharedPool, shared_pool
 from planner.answer.decided import Decided
 from planner.perf import curve as model
+from planner.perf.replica import Replica
 from planner.result import LatencyCurve, LatencyPoint
 from planner.schema.demand import Online
 from planner.units import MILLI
 
+Array = NDArray[np.float64]
+Latencies = tuple[Array, Array]
+"""TTFT and TPOT [s], each (points,)."""
 POINTS = 14
 
 
@@ -27,46 +35,86 @@ def curves(decided: Decided) -> list[LatencyCurve]:
     return found
 
 
+@dataclass(frozen=True)
+class _Rates:
+    """Latencies at rates of one replica, (points,), planned and at the ends of the error band."""
+
+    rps: Array
+    output_tokens: float
+    """Of a request, mean."""
+    planned: Latencies
+    slow: Latencies
+    fast: Latencies
+
+
 def _curve(decided: Decided, c: int, s: int, demand: Online) -> LatencyCurve:
     i, table = decided.axes.kept[c], decided.case.table
-    config, slo = table.configurations[i], demand.slo
-    lengths = table.in_steps(i)
+    pool = shared_pool(decided, c, s)
+    found = _alone(decided, c, s, demand) if pool is None else _shared(decided, i, pool)
     gain = float(table.replica.decode_gain[i])
-    per_gpu = table.lengths[config.demand_class].output_mean / config.gpus
+    outside = float(table.request_s[i])
+    per_gpu = found.output_tokens / table.configurations[i].gpus
+    points = [
+        LatencyPoint(
+            rps=float(found.rps[k]),
+            output_tokens_per_s_per_gpu=float(found.rps[k]) * per_gpu,
+            ttft_ms=float(found.planned[0][k] + outside) / MILLI,
+            tpot_ms=float(found.planned[1][k] / gain) / MILLI,
+            ttft_slow_ms=_ms(found.slow[0][k] + outside),
+            ttft_fast_ms=_ms(found.fast[0][k] + outside),
+            tpot_slow_ms=_ms(found.slow[1][k] / gain),
+            tpot_fast_ms=_ms(found.fast[1][k] / gain),
+        )
+        for k in range(POINTS)
+        if np.isfinite(found.planned[0][k]) and np.isfinite(found.planned[1][k])
+    ]
+    classes = decided.problem.labels.classes
+    of = decided.problem.pools.class_of
+    return LatencyCurve(
+        candidate=table.names[i],
+        demand_class=demand.name,
+        shared_with=[classes[of[d]] for d in decided.parts(c, s) if d != c],
+        ttft_target_ms=demand.slo.ttft_ms,
+        tpot_target_ms=demand.slo.tpot_ms,
+        operating_rps=_operating_rps(decided, c, s) if pool is None else pool.operating_rps,
+        points=points,
+    )
+
+
+def _alone(decided: Decided, c: int, s: int, demand: Online) -> _Rates:
+    """Of a pool that serves one class."""
+    i, table, slo = decided.axes.kept[c], decided.case.table, demand.slo
+    lengths = table.in_steps(i)
     promise = {
         "ttft_percentile": slo.ttft_percentile,
         "tpot_percentile": slo.tpot_percentile,
         "arrival_cv": demand.arrival_cv,
-        "replicas": float(max(decided.solution.replicas_peak[c, s].max(), 1.0)),
+        "replicas": float(max(decided.whole_peak(c, s).max(), 1.0)),
     }
     curve = model.latency_curve(table.serving(i), lengths, **promise, points=POINTS)
     slow, fast = (
         model.latencies_at(table.serving(i, end), lengths, curve.rate_rps, **promise)
         for end in (table.band_high_frac, table.band_low_frac)
     )
-    outside = float(table.request_s[i])
-    points = [
-        LatencyPoint(
-            rps=float(curve.rate_rps[0, k]),
-            output_tokens_per_s_per_gpu=float(curve.rate_rps[0, k]) * per_gpu,
-            ttft_ms=float(curve.ttft_s[0, k] + outside) / MILLI,
-            tpot_ms=float(curve.tpot_s[0, k] / gain) / MILLI,
-            ttft_slow_ms=_ms(slow.ttft_s[0, k] + outside),
-            ttft_fast_ms=_ms(fast.ttft_s[0, k] + outside),
-            tpot_slow_ms=_ms(slow.tpot_s[0, k] / gain),
-            tpot_fast_ms=_ms(fast.tpot_s[0, k] / gain),
-        )
-        for k in range(POINTS)
-        if np.isfinite(curve.ttft_s[0, k]) and np.isfinite(curve.tpot_s[0, k])
-    ]
-    return LatencyCurve(
-        candidate=table.names[i],
-        demand_class=demand.name,
-        ttft_target_ms=slo.ttft_ms,
-        tpot_target_ms=slo.tpot_ms,
-        operating_rps=_operating_rps(decided, c, s),
-        points=points,
+    tokens = table.lengths[table.configurations[i].demand_class].output_mean
+    ends = [(one.ttft_s[0], one.tpot_s[0]) for one in (curve, slow, fast)]
+    return _Rates(curve.rate_rps[0], tokens, *ends)
+
+
+def _shared(decided: Decided, i: int, pool: SharedPool) -> _Rates:
+    """Of a pool that several classes share: rates of all of them, latencies of this one."""
+    table = decided.case.table
+    one, slow, fast = (
+        table.serving(i, end) for end in (None, table.band_high_frac, table.band_low_frac)
     )
+    assert isinstance(one, Replica)
+    assert isinstance(slow, Replica)
+    assert isinstance(fast, Replica)
+    rates = pool.rates(one, POINTS)
+    return _Rates(
+        rates, pool.output_mean, pool.latencies(one, rates), pool.latencies(slow, rates),
+        pool.latencies(fast, rates),
+    )  # fmt: skip
 
 
 def _ms(seconds: float) -> float | None:
@@ -77,6 +125,6 @@ def _operating_rps(decided: Decided, c: int, s: int) -> float:
     """Peak rate that reaches one replica of the pool in its fullest block [1/s]."""
     p, x = decided.problem, decided.solution
     rate = x.served_frac[c, s] * p.demand.peak_rps[p.pools.class_of[c]]
-    active = x.replicas[c, s]
+    active = decided.whole_replicas(c, s)
     each = np.divide(rate, active, out=np.zeros_like(rate), where=active > 0)
     return float(each.max())

@@ -237,6 +237,7 @@ def _parallelism(chosen: Chosen) -> Items:
         and table.configurations[i].demand_class == chosen.d
         and table.configurations[i].quantization == config.quantization
         and table.configurations[i].engine == config.engine
+        and table.configurations[i].shared_by == config.shared_by
     ]  # fmt: skip
     found = [
         item("Chosen layout", config.layout, "", "TP x PP x DP x EP"),
@@ -309,7 +310,8 @@ def _cost(chosen: Chosen) -> Items:
         item("Watch: KV cache in use above",
               min(0.95, float(table.rate_rps[i] / table.stability_rps[i]) + 0.1), "frac"),
         item(f"Watch: rate a {'unit' if chosen.sides else 'replica'} above",
-              float(table.rate_rps[i]), "requests/s", "more breaks the promise"),
+              float(table.rate_rps[i]), "requests/s", "more breaks the promise"
+              if not chosen.config.shared_by else "of this class alone; of several their row"),
         item("Watch: mean prompt above",
               chosen.decided.case.traffic.lengths[chosen.d].input_mean * 1.1, "tokens",
               "the plan assumes 10 % less"),

@@ -6,6 +6,7 @@ import numpy as np
 
 from planner.answer import trail_units as units
 from planner.answer.trail_chosen import Chosen, item
+from planner.answer.trail_shared import row_items
 from planner.answer.trail_units import Items
 from planner.perf.bands import CALIBRATED, EXTRAPOLATED, MEASURED, PLAN_SHARES
 from planner.schema.demand import Online
@@ -25,10 +26,12 @@ def operating_point(chosen: Chosen) -> Items:
     stable, alone = float(table.stability_rps[i]), float(table.lambda_star_rps[i])
     slope, offset = float(table.rate_rps[i]), float(table.offset_rps[i])
     one = "unit" if chosen.sides else "replica"
+    only = "with nothing but this class" if chosen.config.shared_by else ""
     return [
         *(units.limits(decided.case, i) if chosen.sides else []),
-        item(f"Stability limit of a {one}", stable, "requests/s"),
-        item(f"Promised rate, {one} alone", alone, "requests/s"),
+        *row_items(decided, chosen.c, chosen.s),
+        item(f"Stability limit of a {one}", stable, "requests/s", only),
+        item(f"Promised rate, {one} alone", alone, "requests/s", only),
         item("Promised rate, each more in a pool", slope, "requests/s",
               f"pool carries {slope:.4g} x {one}s - {offset:.4g}; with 1, 2, 3 {one}s "
               + ", ".join(f"{rps:.4g}" for rps in table.small_rps[i].tolist())),

@@ -20,14 +20,25 @@ from numpy.typing import ArrayLike, NDArray
 
 from planner.perf.arrivals import Arrivals
 from planner.perf.lengths import CHUNK_GRID, Lengths
-from planner.perf.operating_point import Point, admission_of, operate, spread_of
+from planner.perf.operating_point import (
+    Point,
+    admission_of,
+    operate,
+    spread_of,
+    tpot_exceeds,
+    ttft_exceeds,
+)
 from planner.perf.prefill_queue import Service
 from planner.perf.queueing import (
+    TTFT_MARGIN,
+    ZERO_LOAD_FRAC,
     Capacity,
+    allowed_frac,
     fits,
     largest_rate,
     of,
     promise_of,
+    quantile,
     stability_limit,
     trusted_utilization,
     violation,
@@ -198,6 +209,44 @@ def mix_star(
     if utilization_max is None:
         utilization_max = trusted_utilization(float(np.sqrt(scv)))
     return largest_rate(worst, holds=holds, stable=stable, utilization_max=utilization_max)
+
+
+def percentiles(
+    replica: Replica,
+    members: Sequence[Member],
+    shares: Sequence[float],
+    rate_rps: ArrayLike,
+    *,
+    replicas: float = 1.0,
+) -> list[tuple[Array, Array]]:
+    """TTFT (with its margin of 5 %) and TPOT of each member at its percentiles [s].
+
+    Each (candidates,); inf beyond the mixed stream's stability limit. `rate_rps` is of all members
+    together, of one replica. At the rate of `mix_star` they are at most the targets.
+    """
+    stream = mixed([m.lengths for m in members], shares)
+    arrivals = Arrivals(float(np.dot(shares, [m.arrival_cv**2 for m in members])), replicas)
+    stable = stability_limit(replica, stream)
+    rate = np.broadcast_to(np.asarray(rate_rps, float), stable.shape)
+    rate = np.maximum(rate, stable * ZERO_LOAD_FRAC)
+    point = operate(replica, stream, arrivals, rate_rps=rate)
+    spread = spread_of(point)
+    blocked = admission_of(point, spread, stable)
+    unknown = ~(point.steady & (rate < stable))
+
+    def of_member(seen: Point, member: Member) -> tuple[Array, Array]:
+        late = quantile(
+            lambda time_s: ttft_exceeds(seen, blocked, time_s)[0], stable.shape,
+            allowed_frac(member.ttft_percentile, arrivals),
+        )  # fmt: skip
+        slow = quantile(
+            lambda time_s: tpot_exceeds(seen, spread, time_s), stable.shape,
+            allowed_frac(member.tpot_percentile, arrivals),
+        )  # fmt: skip
+        return np.where(unknown, np.inf, late * TTFT_MARGIN), np.where(unknown, np.inf, slow)
+
+    seen = _seen(point, members)
+    return [of_member(one, member) for one, member in zip(seen, members, strict=True)]
 
 
 def _seen(point: Point, members: Sequence[Member]) -> list[Point]:

@@ -307,6 +307,8 @@ class LatencyCurve(Record):
 
     candidate: str
     demand_class: str
+    shared_with: list[str] = Field(default_factory=list)
+    """Classes that share the pool: rates are of all their requests, latencies of this class's."""
     ttft_target_ms: float | None
     tpot_target_ms: float | None
     operating_rps: float
