@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from planner.report.words import OPTIONS, plural
-from planner.result import ApiRow, FleetRow, Period, Plan, PoolRow
+from planner.result import ApiRow, FleetRow, Period, Plan, WholePool, whole_pools
 
 Kind = Literal["add", "change", "drop"]
 Section = Literal["machines", "APIs", "configurations"]
@@ -159,12 +159,11 @@ def _by_period(plan: Plan, row: ApiRow) -> dict[str, float]:
 
 
 def _configurations(first: Plan, second: Plan) -> list[Change]:
-    ours = {(row.candidate, row.site): row for row in first.pools}
-    theirs = {(row.candidate, row.site): row for row in second.pools}
+    ours, theirs = _pools(first), _pools(second)
     found = []
     for key in dict.fromkeys((*ours, *theirs)):
         old, new = ours.get(key), theirs.get(key)
-        what = f"{key[0]} at {key[1]}"
+        what = f"{' shared with '.join(key[0])} at {key[1]}"
         if old is None or new is None:
             kind: Kind = "add" if old is None else "drop"
             text = f"{what}, up to {plural(_replicas(new or old), 'replica')}"
@@ -175,5 +174,13 @@ def _configurations(first: Plan, second: Plan) -> list[Change]:
     return found
 
 
-def _replicas(row: PoolRow | None) -> int:
+def _pools(plan: Plan) -> dict[tuple[tuple[str, ...], str], WholePool]:
+    """Pools by the candidates that serve in them, and site."""
+    return {
+        (tuple(sorted(part.candidate for part in pool.parts)), pool.site): pool
+        for pool in whole_pools(plan.pools)
+    }
+
+
+def _replicas(row: WholePool | None) -> int:
     return math.ceil(max(row.replicas_peak, default=0.0) - SAME_REL) if row is not None else 0

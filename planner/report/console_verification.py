@@ -12,6 +12,7 @@ from rich.text import Text
 
 from planner.report.words import (
     INCIDENTS,
+    beside_text,
     lowered_text,
     plural,
     pool_name,
@@ -119,7 +120,7 @@ def _lines(*texts: str) -> Text:
 
 def _where(row: TestedPool) -> str:
     out = f", {plural(row.nodes_out, 'node')} out" if row.nodes_out else ""
-    more = f", {taken_over_text(row)}" if row.takes_over else ""
+    more = "".join(f", {text}" for text in (taken_over_text(row), beside_text(row)) if text)
     return f"{row.site}, {row.period}, {row.block}{out}{more}"
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.report.traffic_share import pool_rps
-from planner.result import ClassTraffic, Plan
+from planner.report.traffic_share import part_rps
+from planner.result import ClassTraffic, Plan, whole_pools
 
 Array = NDArray[np.float64]
 
@@ -57,13 +57,14 @@ def _of_class(plan: Plan, traffic: ClassTraffic) -> Iterator[Segment]:
 
 
 def _machines_rps(plan: Plan, demand_class: str) -> Array:
-    """Rate that a class's pools promise, (periods, blocks)."""
+    """Rate that a class's pools promise, (periods, blocks); of shared ones its part."""
     rows = {row.id: row for row in plan.candidates if row.demand_class == demand_class}
     total = np.zeros((len(plan.periods), len(plan.blocks)))
-    for pool in plan.pools:
-        row = rows.get(pool.candidate)
-        if row is not None:
-            total += pool_rps(pool, row)
+    for pool in whole_pools(plan.pools):
+        for part in pool.parts:
+            row = rows.get(part.candidate)
+            if row is not None:
+                total += part_rps(pool, part, row)
     return total
 
 

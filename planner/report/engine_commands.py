@@ -22,7 +22,7 @@ from planner.candidates.replicas import BUDGET_TOKENS, SEQUENCES_MAX
 from planner.errors import ScenarioError
 from planner.files.problems import meant
 from planner.report.engine_arguments import ARGUMENTS
-from planner.result import CandidateRow, Plan
+from planner.result import CandidateRow, Plan, whole_pools
 from planner.schema.catalog import Catalog, Model, Speculator
 
 Flags = dict[str, str | None]
@@ -117,8 +117,9 @@ def commands(plan: Plan, catalog: Catalog) -> list[Command]:
     """
     rows = {row.id: row for row in plan.candidates}
     sites: dict[str, dict[str, list[float]]] = {}
-    for pool in plan.pools:
-        sites.setdefault(pool.candidate, {})[pool.site] = list(pool.replicas_peak)
+    for pool in whole_pools(plan.pools):
+        serves = min((rows[part.candidate] for part in pool.parts), key=_cache_tokens)
+        sites.setdefault(serves.id, {})[pool.site] = list(pool.replicas_peak)
     found, problems = list[Command](), list[str]()
     for name, replicas in sites.items():
         wrong = list(_problems(rows[name], catalog))
@@ -130,6 +131,11 @@ def commands(plan: Plan, catalog: Catalog) -> list[Command]:
     if problems:
         raise ScenarioError("export engine", problems)
     return found
+
+
+def _cache_tokens(row: CandidateRow) -> float:
+    """What bounds a request; a pool that classes share has the least of theirs."""
+    return math.inf if row.kv_tokens is None else row.kv_tokens
 
 
 def _problems(row: CandidateRow, catalog: Catalog) -> Iterator[str]:
@@ -209,6 +215,9 @@ def _checkpoint(replica: _Replica) -> str:
 def _notes(replica: _Replica, accelerator: str) -> Iterator[str]:
     row = replica.row
     yield f"{row.gpus} x {accelerator} a replica"
+    if row.shares_with:
+        served = " and ".join((row.demand_class, *row.shares_with))
+        yield f"one pool for {served}, behind one router"
     if not _checkpoint(replica):
         repository, form = replica.model.hf_repo, row.quantization
         yield f"set MODEL to a checkpoint of {repository} in {form}"

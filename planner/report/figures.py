@@ -122,7 +122,7 @@ def frames(plan: Plan) -> dict[str, pd.DataFrame]:
 
 def _candidate(row: CandidateRow) -> dict[str, Any]:
     """A candidate in one line, the figures of a decode side with a prefix."""
-    own = row.model_dump(exclude={"decode"})
+    own = row.model_dump(exclude={"decode"}) | {"shares_with": " ".join(row.shares_with)}
     side = {} if row.decode is None else row.decode.model_dump()
     return {**own, **{f"decode_{name}": value for name, value in side.items()}}
 
@@ -177,6 +177,7 @@ def _pools(plan: Plan) -> list[dict[str, Any]]:
             "candidate": row.candidate, "site": row.site, "period": period.label,
             "block": block.label, "replicas_peak": row.replicas_peak[t],
             "replicas": row.replicas[t][b], "served_frac": row.served_frac[t][b],
+            "shared_with": " ".join(row.shared_with),
         }
         for row in plan.pools
         for t, period in enumerate(plan.periods)

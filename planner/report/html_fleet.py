@@ -22,15 +22,16 @@ from planner.report.html_model import (
     Table,
     chunks,
 )
-from planner.report.sheet_latency import latency_at
+from planner.report.sheet_fleet import replica_lines
+from planner.report.sheet_latency import SHARED, latency_at
 from planner.report.traffic_share import (
     fullness,
     served_by_period,
     served_parts,
     share_by_period,
 )
-from planner.report.words import machine
-from planner.result import LatencyCurve, LatencyPoint, Plan
+from planner.report.words import machine, pool_label, with_others
+from planner.result import LatencyCurve, LatencyPoint, Plan, whole_pools
 
 PERIODS_ACROSS = 16
 """Columns that still fit across a page."""
@@ -135,10 +136,7 @@ def _products(plan: Plan) -> list[Line]:
 
 
 def _replicas(plan: Plan) -> list[Line]:
-    return [
-        (f"{pool.candidate}, {pool.site}", "replicas", pool.replicas_peak, "auto", False)
-        for pool in plan.pools
-    ]
+    return [(label, unit, values, "auto", False) for label, unit, values in replica_lines(plan)]
 
 
 def _served(plan: Plan, name: str) -> list[Line]:
@@ -152,12 +150,10 @@ def _served(plan: Plan, name: str) -> list[Line]:
 
 def _fullness(plan: Plan) -> list[Line]:
     candidates = {row.id: row for row in plan.candidates}
-    classes = {row.name: row for row in plan.demand}
     return [
-        (f"{pool.candidate}, {pool.site}", "share", values.tolist(), "percent", False)
-        for pool in plan.pools
-        if (row := candidates.get(pool.candidate)) is not None
-        for values in [fullness(pool, row, classes[row.demand_class])]
+        (pool_label(pool, candidates), "share", fullness(plan, pool).tolist(), "percent", False)
+        for pool in whole_pools(plan.pools)
+        if pool.first.candidate in candidates
     ]
 
 
@@ -171,6 +167,8 @@ def latency(plan: Plan) -> Section:
     blocks: list[Block] = [_promises(curves)]
     for number, curve in enumerate(curves):
         blocks.append(Heading(f"{curve.demand_class}: {curve.candidate}"))
+        if curve.shared_with:
+            blocks.append(Bullets([SHARED.format(", ".join(curve.shared_with))]))
         blocks.append(
             Plots([_curve(curve, f"latency-{number}-{name}", name) for name in ("TTFT", "TPOT")])
         )
@@ -191,7 +189,8 @@ def _promises(curves: Sequence[LatencyCurve]) -> Table:
     ]
     rows = []
     for curve in curves:
-        cells: list[Cell] = [curve.demand_class, curve.candidate, curve.operating_rps]
+        own = with_others(curve.demand_class, *curve.shared_with)
+        cells: list[Cell] = [own, curve.candidate, curve.operating_rps]
         at = latency_at(curve, curve.operating_rps)
         for value, target in zip(at, (curve.ttft_target_ms, curve.tpot_target_ms), strict=True):
             cells += [value, target, value / target if target else None]

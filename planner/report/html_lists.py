@@ -33,7 +33,7 @@ CANDIDATES_FIRST = 60
 _REASONS_MOST = 12
 
 _CANDIDATES: tuple[tuple[Column, str], ...] = (
-    (Column("Class"), "demand_class"),
+    (Column("Class"), "serves"),
     (Column("Model"), "model"),
     (Column("Accelerator"), "hardware"),
     (Column("Weights"), "quantization"),

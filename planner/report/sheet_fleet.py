@@ -18,8 +18,8 @@ from planner.report.traffic_share import (
     served_parts,
     share_by_period,
 )
-from planner.report.words import machine
-from planner.result import ClassTraffic, FleetRow, Plan
+from planner.report.words import classes_of, machine, pool_label
+from planner.result import FleetRow, Plan, whole_pools
 
 LABEL, UNIT, GPUS, KW, FIRST = range(1, 6)
 HEAD, YEAR_ROW = 4, 5
@@ -185,11 +185,25 @@ def _sum(first: int, last: int) -> Callable[[str], str]:
 
 def _pools(writer: _Writer, plan: Plan) -> None:
     writer.section("Replicas at the peak")
-    units = {row.id for row in plan.candidates if row.decode is not None}
-    for pool in plan.pools:
-        label = f"{pool.candidate}, {pool.site}"
-        unit = "units" if pool.candidate in units else "replicas"
-        writer.solved(label, unit, pool.replicas_peak)
+    for label, unit, values in replica_lines(plan):
+        writer.solved(label, unit, values)
+
+
+def replica_lines(plan: Plan) -> list[tuple[str, str, list[float]]]:
+    """Label, unit and replicas at the peak of every pool; of a shared one its parts below it."""
+    rows = {row.id: row for row in plan.candidates}
+    found = []
+    for pool in whole_pools(plan.pools):
+        row = rows.get(pool.first.candidate)
+        unit = "units" if row is not None and row.decode is not None else "replicas"
+        found.append((pool_label(pool, rows), unit, pool.replicas_peak))
+        if pool.shared:
+            classes = classes_of(pool, rows)
+            found += [
+                (f"    of these {name}", unit, part.replicas_peak)
+                for name, part in zip(classes, pool.parts, strict=True)
+            ]
+    return found
 
 
 def _served(writer: _Writer, plan: Plan) -> dict[str, int]:
@@ -212,14 +226,11 @@ def _served(writer: _Writer, plan: Plan) -> dict[str, int]:
 
 def _fullness(writer: _Writer, plan: Plan) -> None:
     candidates = {row.id: row for row in plan.candidates}
-    demand: dict[str, ClassTraffic] = {row.name: row for row in plan.demand}
     writer.section("Load of what keeps the promises, fullest block")
-    for pool in plan.pools:
-        if pool.candidate not in candidates:
-            continue
-        row = candidates[pool.candidate]
-        values = fullness(pool, row, demand[row.demand_class])
-        writer.solved(f"{pool.candidate}, {pool.site}", "share", values.tolist(), PERCENT)
+    for pool in whole_pools(plan.pools):
+        if pool.first.candidate in candidates:
+            values = fullness(plan, pool).tolist()
+            writer.solved(pool_label(pool, candidates), "share", values, PERCENT)
 
 
 def fleet_chart(plan: Plan, sheet: FleetSheet) -> object:

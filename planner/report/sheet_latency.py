@@ -33,6 +33,7 @@ _WIDTHS = (9, 10, 8, 9, 8, 9, 8, 8, 8, 8)
 _TABLE_WIDTH = sum(_WIDTHS) + 2
 _CHART_WIDTH = 38
 _CURVES_A_PAGE = 2
+SHARED = "The pool is shared with {}: rates are of all classes together, latencies of this one"
 _LEAST_ROWS = 20
 """Rows that a chart beside the table covers."""
 
@@ -59,7 +60,8 @@ def write_latency(book: Book, plan: Plan) -> None:
 def _curve(page: Page, curve: LatencyCurve, row: int) -> int:
     """One curve's table and charts; returns the row below them."""
     page.band(row, 1, len(_WIDTHS) + 11, "group")
-    page.put(row, 1, f"{curve.demand_class}: {curve.candidate}", "group")
+    shared = f". {SHARED.format(', '.join(curve.shared_with))}" if curve.shared_with else ""
+    page.put(row, 1, f"{curve.demand_class}: {curve.candidate}{shared}", "group")
     page.row(row + 1, 1, _HEADINGS, "head right")
     page.sheet.row_dimensions[row + 1].height = 26
     for number, point in enumerate(curve.points, row + 2):

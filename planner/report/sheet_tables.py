@@ -20,7 +20,7 @@ PRINTED_MOST, PRINTED_LAST = 90, "Cheapest way"
 SOURCE_WIDTHS = (40, 16, 13, 11, 10, 6, 13, 66)
 CANDIDATE_COLUMNS: tuple[tuple[str, str, float, str], ...] = (
     ("Used", "", 7, TEXT),
-    ("Class", "demand_class", 15, TEXT),
+    ("Class", "serves", 15, TEXT),
     ("Model", "model", 22, TEXT),
     ("Accelerator", "hardware", 18, TEXT),
     ("Weights", "quantization", 11, TEXT),

@@ -11,6 +11,7 @@ from planner.report.style import CENTS, COUNT, PERCENT, TEAL, TENTHS, TEXT
 from planner.report.words import (
     INCIDENTS,
     NODES_OUT,
+    beside_text,
     lowered_text,
     pool_name,
     promise_text,
@@ -132,7 +133,9 @@ def _load(pool: TestedPool) -> list[object]:
     out, serves = NODES_OUT[pool.condition], pool.replicas > 0
     handed_on = not pool.decided_by or pool.decided_by.startswith(HANDED_ON)
     decided = pool.decided_by if handed_on else f"as {pool.decided_by}"
-    said = [text for text in (taken_over_text(pool), pool.reason, decided) if text]
+    said = [
+        text for text in (taken_over_text(pool), beside_text(pool), pool.reason, decided) if text
+    ]
     return [
         pool_name(pool.candidate), pool.site, pool.period, pool.block,
         f"{pool.nodes_out}, {out}" if pool.nodes_out else "none", pool.verdict, pool.replicas,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.perf.pooling import carried_rps
-from planner.result import CandidateRow, ClassTraffic, Plan, PoolRow
+from planner.result import CandidateRow, ClassTraffic, Plan, PoolRow, WholePool
 
 Array = NDArray[np.float64]
 
@@ -36,28 +38,48 @@ def share_by_period(plan: Plan, traffic: ClassTraffic, served_frac: list[list[fl
     return np.asarray((np.array(served_frac) * volume_weights(plan, traffic)).sum(axis=1))
 
 
-def pool_rps(pool: PoolRow, candidate: CandidateRow) -> Array:
-    """Rate that a pool's active replicas carry with the promise kept, shape (periods, blocks)."""
-    return carried_rps(
-        np.array(pool.replicas),
+def part_rps(pool: WholePool, part: PoolRow, candidate: CandidateRow) -> Array:
+    """Rate of a class that its part of a pool carries, promises kept, shape (periods, blocks).
+
+    Of a shared pool its share of the active replicas.
+    """
+    active = np.array(pool.replicas)
+    share = np.divide(part.replicas, active, out=np.zeros_like(active), where=active > 0)
+    carried = carried_rps(
+        active,
         peak_replicas=np.array(pool.replicas_peak)[:, None],
         rate_rps=candidate.rate_rps or 0.0,
         offset_rps=candidate.offset_rps or 0.0,
         small_rps=candidate.small_rps,
     )
+    return np.asarray(share * carried)
 
 
-def fullness(pool: PoolRow, candidate: CandidateRow, traffic: ClassTraffic) -> Array:
+def fullness(plan: Plan, pool: WholePool) -> Array:
     """Peak load over SLO capacity in the fullest block, shape (periods,); 0 where closed.
 
-    Batch has no peak, its mean rate is the load.
+    Batch has no peak, its mean rate is the load. Parts of a shared pool are as full as the whole.
     """
+    rows = {row.id: row for row in plan.candidates}
+    demand = {row.name: row for row in plan.demand}
+    parts = [_load_frac(pool, part, rows, demand) for part in pool.parts]
+    return np.asarray(np.max(parts, axis=0).max(axis=1))
+
+
+def _load_frac(
+    pool: WholePool,
+    part: PoolRow,
+    rows: Mapping[str, CandidateRow],
+    demand: Mapping[str, ClassTraffic],
+) -> Array:
+    """Load over capacity of a part, (periods, blocks)."""
+    row = rows[part.candidate]
+    traffic = demand[row.demand_class]
     peak = np.array(traffic.mean_rps if traffic.kind == "batch" else traffic.peak_rps)
-    load = np.array(pool.served_frac) * peak
-    capacity = pool_rps(pool, candidate)
+    load = np.array(part.served_frac) * peak
+    capacity = part_rps(pool, part, row)
     full = np.where(capacity > 0, capacity, np.nan)
-    ratio = np.where(load > 0, load / full, 0.0)
-    return np.asarray(ratio.max(axis=1))
+    return np.where(load > 0, load / full, 0.0)
 
 
 def served_parts(plan: Plan, demand_class: str) -> list[tuple[str, list[list[float]]]]:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from planner.result import ApiRow, FleetRow, Plan, RepairRound, TestedPool, Verification
+from planner.result import (
+    ApiRow,
+    CandidateRow,
+    FleetRow,
+    Plan,
+    RepairRound,
+    TestedPool,
+    Verification,
+    WholePool,
+)
 
 OPTIONS = {
     "owned": "owned",
@@ -54,9 +63,47 @@ def pool_name(candidate: str) -> str:
     --------
     >>> pool_name("chat/llama-3.1-8b/l40s/fp8+kv-fp8/vllm/tp1/chunked")
     'chat on l40s'
+
+    Classes that share its pools stand behind its own.
+
+    >>> pool_name("chat~report~search/llama-3.1-8b/l40s/fp8+kv-fp8/vllm/tp1/chunked")
+    'chat with report, search on l40s'
     """
     words = candidate.split("/")
-    return f"{words[0]} on {words[2]}" if len(words) > 2 else candidate
+    return f"{with_others(*words[0].split('~'))} on {words[2]}" if len(words) > 2 else candidate
+
+
+def with_others(own: str, *others: str) -> str:
+    """A class with those that share its pool.
+
+    Examples
+    --------
+    >>> with_others("chat"), with_others("chat", "report")
+    ('chat', 'chat with report')
+    """
+    return f"{own} with {', '.join(others)}" if others else own
+
+
+def pool_label(pool: WholePool, rows: Mapping[str, CandidateRow]) -> str:
+    """Configuration and site of a pool; of a shared one with all its classes.
+
+    chat + report/llama-3.1-8b/l40s/fp8+kv-fp8/vllm/tp1/chunked, shared, hq
+    """
+    if not pool.shared:
+        return f"{pool.first.candidate}, {pool.site}"
+    rest = pool.first.candidate.partition("/")[2]
+    return f"{' + '.join(classes_of(pool, rows))}/{rest}, shared, {pool.site}"
+
+
+def classes_of(pool: WholePool, rows: Mapping[str, CandidateRow]) -> list[str]:
+    """Classes that a pool serves, that of most traffic first."""
+    return [rows[part.candidate].demand_class for part in pool.parts]
+
+
+def beside_text(row: TestedPool) -> str:
+    """What comes of other classes in the same simulation; blank for none."""
+    others = [f"{rate:.4g}/s of {name.split('~')[0]}" for name, rate in row.rps_beside.items()]
+    return f"shared, with {' and '.join(others)} a replica" if others else ""
 
 
 def taken_over_text(row: TestedPool) -> str:

@@ -23,7 +23,7 @@ from planner.result.plan import (
     TrailItem,
     TrailStep,
 )
-from planner.result.pools import WholePool, whole_of, whole_pools
+from planner.result.pools import WholePool, whole_pools
 from planner.result.record import Record
 from planner.result.reuse import ReuseValue
 from planner.result.verification import (
@@ -71,6 +71,5 @@ __all__ = [
     "TrailStep",
     "Verification",
     "WholePool",
-    "whole_of",
     "whole_pools",
 ]

@@ -157,6 +157,12 @@ class CandidateRow(Record):
     and precision were fitted; or a coefficient was borrowed from another."""
 
     @property
+    def serves(self) -> str:
+        """The class, and those that share its pools: chat with report."""
+        others = f" with {', '.join(self.shares_with)}" if self.shares_with else ""
+        return f"{self.demand_class}{others}"
+
+    @property
     def rate_stated(self) -> bool:
         """Whether its rate is the scenario's serving table's and nothing was predicted."""
         return self.mode == "measured"

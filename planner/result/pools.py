@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from planner.result.plan import Plan, PoolRow
+from planner.result.plan import PoolRow
 
 DIGITS = 9
 """Of summed replicas: parts of a whole number add up to it but for rounding."""
@@ -60,11 +60,6 @@ def whole_pools(rows: Sequence[PoolRow]) -> list[WholePool]:
     for row in rows:
         groups.setdefault((row.site, frozenset((row.candidate, *row.shared_with))), []).append(row)
     return [WholePool(tuple(parts)) for parts in groups.values()]
-
-
-def whole_of(plan: Plan, row: PoolRow) -> WholePool:
-    """The pool that a row of the plan is, or is a part of."""
-    return next(pool for pool in whole_pools(plan.pools) if row in pool.parts)
 
 
 def _added(rows: Sequence[Sequence[float]]) -> list[float]:

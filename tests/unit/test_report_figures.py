@@ -9,7 +9,7 @@ from planner.errors import ScenarioError
 from planner.report import frames, metrics, recost, write
 from planner.report.ledger_view import view
 from planner.report.traffic_share import fullness, served_by_period, share_by_period
-from planner.result import Plan
+from planner.result import Plan, whole_pools
 from tests.plan_fixture import INPUTS, small_plan
 
 
@@ -112,9 +112,8 @@ def test_share_of_batch_counts_its_daily_mean(plan):
 
 def test_fullness_by_hand(plan):
     # First quarter: 16 replicas of 1.7 less 0.4 = 26.8 requests/s for 0.94 x 24 = 22.56.
-    rows = {row.id: row for row in plan.candidates}
-    pool = plan.pools[1]
-    assert fullness(pool, rows[pool.candidate], plan.demand[0])[0] == pytest.approx(22.56 / 26.8)
+    pool = whole_pools(plan.pools)[1]
+    assert fullness(plan, pool)[0] == pytest.approx(22.56 / 26.8)
 
 
 def test_months_end_with_the_horizon_where_nothing_is_owed_later(plan):
