@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.result import ApiRow, FleetRow, Plan, RepairRound, TestedPool, Verification
+from planner.result import (
+    ApiRow,
+    FleetRow,
+    Incident,
+    Plan,
+    RepairRound,
+    TestedPool,
+    Verification,
+)
 
 OPTIONS = {
     "owned": "owned",
@@ -65,6 +73,12 @@ def taken_over_text(row: TestedPool) -> str:
         return ""
     candidate, _, site = row.takes_over.rpartition(" at ")
     return f"in place of {pool_name(candidate)} at {site}"
+
+
+def incident_text(row: Incident) -> str:
+    """What happens, and who takes over."""
+    others = len(row.taken_over_by)
+    return INCIDENTS[row.kind] + (f", {plural(others, 'other pool')} beside" if others else "")
 
 
 def lowered_text(step: RepairRound) -> str:

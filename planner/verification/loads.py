@@ -151,6 +151,11 @@ def simulated(row: CandidateRow) -> bool:
     return row.mode != "static"
 
 
+def planned_each_rps(row: CandidateRow) -> float:
+    """By which pools share traffic: the rate that the plan counts on for each replica."""
+    return row.rate_rps or row.stability_rps or 1.0
+
+
 def loads(plan: Plan, nodes: Mapping[tuple[str, str], Node], availability: float) -> list[Load]:
     """Every load of the plan with all nodes up, with those out that are planned for, and one more.
 
@@ -199,7 +204,7 @@ def _standing(
                 ),
             )  # fmt: skip
             yield _Standing(
-                load, rate, row.rate_rps or row.stability_rps or 1.0, simulated(row), places,
+                load, rate, planned_each_rps(row), simulated(row), places,
                 idle, tuple(_planned_out(at.rooms[t], at.node, availability) for at in places),
             )  # fmt: skip
 
