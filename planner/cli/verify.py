@@ -97,7 +97,8 @@ def command(
     Every pool, period and block is simulated iteration by iteration, or named beside a load at
     least as hard that was; again with as many nodes out as the availability target plans for,
     which counts, and with one more, which is only reported, as are hours in which a node fails.
-    Traffic of a pool lost whole goes to the class's other pools. Static batches are not simulated:
+    Traffic of a pool lost whole goes to the class's other pools; in such hours all of them share
+    it. Static batches are not simulated:
     they are listed as unverified, which is no pass. -o writes the plan with these results; nothing
     is written without it. --repair plans on simulated rates, lowers those that still break, and
     says what keeping the promises costs.

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from planner.report.words import (
-    INCIDENTS,
     beside_text,
+    incident_text,
     lowered_text,
     plural,
     pool_name,
@@ -186,7 +186,7 @@ def _incidents(rows: Sequence[Incident]) -> Table:
         late = Text(_fine(row.late_frac), STYLES["kept" if row.within_promise else "exposed"])
         table.add_row(
             Text(f"{pool_name(row.candidate)}, {row.site}"),
-            Text(f"{INCIDENTS[row.kind]}; {_minutes(row.back_s)}: {row.back_by}"),
+            Text(f"{incident_text(row)}; {_minutes(row.back_s)}: {row.back_by}"),
             _lines(str(row.replicas_out), str(row.replicas)),
             late.append(f"\n{_fine(row.promised_late_frac)}", "default"),
             Text(_fine(row.worst_frac)),

@@ -9,9 +9,9 @@ from openpyxl.utils import get_column_letter
 from planner.report.page import Book, Page
 from planner.report.style import CENTS, COUNT, PERCENT, TEAL, TENTHS, TEXT
 from planner.report.words import (
-    INCIDENTS,
     NODES_OUT,
     beside_text,
+    incident_text,
     lowered_text,
     pool_name,
     promise_text,
@@ -171,7 +171,7 @@ def _incidents(page: Page, found: Verification, row: int) -> int:
         over = incident.recovered_s
         values = [
             pool_name(incident.candidate), incident.site, incident.period, incident.block,
-            INCIDENTS[incident.kind], "yes" if incident.within_promise else "no",
+            incident_text(incident), "yes" if incident.within_promise else "no",
             incident.replicas, incident.replicas_out, incident.back_s / MINUTE_S,
             incident.late_frac, incident.promised_late_frac, incident.worst_frac,
             None if over is None else over / MINUTE_S,

@@ -8,6 +8,7 @@ from planner.result import (
     ApiRow,
     CandidateRow,
     FleetRow,
+    Incident,
     Plan,
     RepairRound,
     TestedPool,
@@ -112,6 +113,12 @@ def taken_over_text(row: TestedPool) -> str:
         return ""
     candidate, _, site = row.takes_over.rpartition(" at ")
     return f"in place of {pool_name(candidate)} at {site}"
+
+
+def incident_text(row: Incident) -> str:
+    """What happens, and who takes over."""
+    others = len(row.taken_over_by)
+    return INCIDENTS[row.kind] + (f", {plural(others, 'other pool')} beside" if others else "")
 
 
 def lowered_text(step: RepairRound) -> str:

@@ -83,7 +83,7 @@ class TestedPool(Record):
 
 
 class Incident(Record):
-    """An hour in which replicas are missing while the traffic goes on."""
+    """An hour of a class in which replicas of one pool are missing while the traffic goes on."""
 
     kind: IncidentKind
     """A node fails; replicas for a busier block still start; nodes are taken again and again."""
@@ -98,13 +98,17 @@ class Incident(Record):
     """With all of them up."""
     replicas_out: int
     """At the same time, at most."""
+    taken_over_by: list[str] = Field(default_factory=list)
+    """Other pools of the class, which share its traffic meanwhile; their requests count too."""
     back_s: float
     """Until they serve again."""
     back_by: str
     """What takes that long: an idle node starts, repair, start-up."""
+    promise: str = ""
+    """The promised figure that uses most of what its promise allows."""
     late_frac: float
-    """Share of the hour's requests that come late: first tokens, or tokens, whichever uses more of
-    what its promise allows."""
+    """Share of the hour's requests whose figure is later than promised; of gaps between tokens,
+    of all gaps."""
     promised_late_frac: float
     """Share that the promise allows."""
     worst_frac: float

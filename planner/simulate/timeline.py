@@ -19,50 +19,59 @@ SPARE_SIGMAS = 6.0
 """Requests drawn beyond the mean of a stretch of time, in standard deviations."""
 
 
+COUNTED = "ttft", "tpot", "itl"
+"""Figures counted by window, as a run and its pool call them."""
+
+
 @dataclass(frozen=True)
 class Timeline:
-    """A pool's run and its counts by window."""
+    """A pool's run and its counts by window, each (windows, bins): the last has all later ones."""
 
     run: Run
     starts_s: Array
     """(windows,)"""
     ttft: Whole
-    """(windows, bins): first tokens that came within the window; the last has all later ones."""
+    """First tokens that came within the window."""
     tpot: Whole
-    """(windows, bins): answers that ended within it."""
+    """Answers that ended within it."""
+    itl: Whole
+    """Gaps between deliveries that ended within it."""
 
 
 def drawn(
     requests: Requests,
     *,
-    rate_rps: float,
+    starts_s: Array,
+    rates_rps: Array,
+    end_s: float,
     arrival_cv: float,
-    seconds: float,
     replicas: int,
     seed: int,
-    start_s: float = 0.0,
 ) -> Piece:
-    """All requests of a renewal stream within a stretch of time.
+    """All requests of a renewal stream whose rate changes with time; there may be none.
 
-    Raises
-    ------
-    ValueError : no request falls into it.
+    It is a stream of one request a second on a clock that runs at the rate.
+
+    Parameters
+    ----------
+    starts_s : times from which the rates hold, ascending, (stretches,).
+    rates_rps : 0 where nothing comes, (stretches,).
+    end_s : of the last stretch.
     """
-    mean = rate_rps * seconds
+    edges = np.append(starts_s, end_s)
+    passed = np.concatenate([[0.0], np.cumsum(rates_rps * np.diff(edges))])
+    mean = float(passed[-1])
     count = int(mean + SPARE_SIGMAS * max(arrival_cv, 1.0) * np.sqrt(mean)) + 10
     found = joined_pieces(
         list(
             stream(
-                requests, rate_rps=rate_rps, arrival_cv=arrival_cv, cuts=(count,),
-                replicas=replicas, seed=seed,
+                requests, rate_rps=1.0, arrival_cv=arrival_cv, cuts=(count,), replicas=replicas,
+                seed=seed,
             )
         )
     )  # fmt: skip
-    kept = int(np.searchsorted(found.times_s, seconds))
-    if kept == 0:
-        raise ValueError(f"no request in {seconds:g} s at {rate_rps:g} requests/s")
-    piece = cut(found, 0, kept)
-    return piece._replace(times_s=piece.times_s + start_s)
+    piece = cut(found, 0, int(np.searchsorted(found.times_s, mean)))
+    return piece._replace(times_s=np.interp(piece.times_s, passed, edges))
 
 
 def joined_pieces(pieces: list[Piece]) -> Piece:
@@ -98,7 +107,7 @@ def timeline(pool: Pool, piece: Piece, *, window_s: float, counted_from_s: float
     """
     edges = np.arange(0.0, float(piece.times_s[-1]) + window_s, window_s)
     places = np.searchsorted(piece.times_s, edges)
-    seen: list[tuple[Whole, Whole]] = []
+    seen: list[dict[str, Whole]] = []
     starts: list[float] = []
 
     def pieces() -> Iterator[Piece]:
@@ -109,17 +118,14 @@ def timeline(pool: Pool, piece: Piece, *, window_s: float, counted_from_s: float
                 yield cut(piece, first, last)
 
     def watch(world: World) -> None:
-        seen.append((world.ttft.copy(), world.tpot.copy()))
+        seen.append({name: getattr(world, name).copy() for name in COUNTED})
 
     first = int(np.searchsorted(piece.times_s, counted_from_s))
     run = replay(pool, pieces(), counted=(first, len(piece.times_s)), watch=watch)
     whole = [*seen[:-2], seen[-1]]  # what ends after the last arrival is the last window's
-    ttft = np.stack([one for one, _ in whole])
-    tpot = np.stack([one for _, one in whole])
-    before = np.zeros((1, ttft.shape[1]), np.int64)
-    return Timeline(
-        run,
-        np.array(starts),
-        np.diff(ttft, axis=0, prepend=before),
-        np.diff(tpot, axis=0, prepend=before),
-    )
+    counts = {name: np.stack([one[name] for one in whole]) for name in COUNTED}
+    by_window = {
+        name: np.diff(found, axis=0, prepend=np.zeros((1, found.shape[1]), np.int64))
+        for name, found in counts.items()
+    }
+    return Timeline(run, np.array(starts), **by_window)

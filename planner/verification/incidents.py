@@ -1,8 +1,7 @@
 """Bad hours: a node fails at the peak, replicas still start, nodes are taken again and again.
 
 Steady states with nodes out are loads (see `loads`); here is the way there: requests of lost
-replicas start again elsewhere, and the rest carries all traffic until replicas are back. A pool
-that one node takes whole answers nobody until then: other pools are not asked within the hour.
+replicas start again elsewhere in their pool, and the class's other pools take over.
 """
 
 from __future__ import annotations
@@ -12,110 +11,67 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from planner.candidates.machines import REPLACEMENT_H, SOFT_REPAIR_H
 from planner.candidates.offers import assumption
-from planner.candidates.subject import Subject, pool_of
-from planner.result import Incident
-from planner.result.verification import IncidentKind
+from planner.result import CandidateRow
 from planner.schema.catalog import Catalog
 from planner.schema.demand import Online
-from planner.simulate.arrivals import Piece
 from planner.simulate.pool import Outage
-from planner.simulate.timeline import Timeline, drawn, joined_pieces, timeline
 from planner.units import HOURS_PER_DAY, SECONDS_PER_HOUR
-from planner.verification.loads import SLACK, Load, hardest
-from planner.verification.shared import ALONE, Arriving, arriving
-from planner.verification.step_ups import Start, hardest_starts
+from planner.verification.hours import END_S, WARM_S, Case, Part
+from planner.verification.loads import POOL_MAX, SLACK, Load, hardest, planned_each_rps
+from planner.verification.step_ups import hardest_starts
 from planner.verification.subjects import Grounds
-from planner.verification.trials import late_fracs
 
-Array = NDArray[np.float64]
-Whole = NDArray[np.int64]
 REPLICA_START_S = "replica-start-s"
-WARM_S, WINDOW_S, WINDOWS_SEEN = 600.0, 60.0, 5
-"""Before the hour; shares are read in running spans of five minutes."""
-LEAST_BEFORE = 0.01
-"""Rate before a block, over that in it, of a pool that then only stands by."""
 REPLICAS_MAX = 64
-"""Simulated of a larger pool, of which the same node is a larger share."""
+"""Simulated of a larger pool that is hit, of which the same node is a larger share."""
 
 
 @dataclass(frozen=True)
-class Case:
-    """One bad hour to simulate."""
+class _Hit:
+    """A pool that is hit, at its hardest load."""
 
-    kind: IncidentKind
     load: Load
-    replicas: int
-    rps_before: float
-    """Of the pool, until the hour begins."""
-    outages: tuple[Outage, ...]
-    replicas_out: int
-    back_s: float
-    back_by: str
-    rps_meanwhile: float | None = None
-    """Of the pool until all replicas are back, where others are missing too."""
+    beside: Sequence[Load]
+    """Of the class's other pools at the same time."""
+    rows: Mapping[str, CandidateRow]
+    catalog: Catalog
 
     @property
-    def requests(self) -> float:
-        """About so many are simulated."""
-        return self.load.all_each * self.replicas * SECONDS_PER_HOUR
+    def size(self) -> int:
+        """Replicas simulated."""
+        return min(self.load.whole, REPLICAS_MAX)
 
 
 def cases(on: Grounds, *, taken_per_node_day: float = 0.0, seed: int = 0) -> list[Case]:
-    """Bad hours of every online pool at its hardest load, and at its class's hardest step-up.
+    """Bad hours of every online pool at its hardest load, and of its class's hardest step-up.
 
     Parameters
     ----------
     taken_per_node_day : how often a node is taken back, as spot machines are; 0 is never.
     """
     own = {site.name for site in on.scenario.sites if site.kind != "cloud"}
+    rows = {row.id: row for row in on.plan.candidates}
     online = [demand.name for demand in on.scenario.demand if isinstance(demand, Online)]
     normal = [load for load in on.able if load.condition == "normal" and not load.down]
     found = []
     for some in _pools(normal, online):
         load = hardest(some)
-        found.append(_node_fails(load, on.catalog, own=load.site in own))
+        beside = [x for x in normal if _at(x) == _at(load) and x.pool != load.pool]
+        hit = _Hit(load, beside, rows, on.catalog)
+        found.append(_node_fails(hit, own=load.site in own))
         if taken_per_node_day > 0:
-            found.append(_interruptions(load, on.catalog, taken_per_node_day, seed))
+            found.append(_interruptions(hit, taken_per_node_day, seed))
     for name in online:
-        starts = hardest_starts(on.plan, normal, name, on.block_of_hour)
-        found += [_replicas_start(start, on.catalog) for start in starts]
+        found += _replicas_start(on, normal, name, rows)
     return found
 
 
-def simulated(
-    case: Case, subject: Subject, *, seed: int, others: Mapping[str, Subject] = ALONE
-) -> Incident:
-    """Simulate one bad hour; of a shared pool the other classes come in step with this one."""
-    demand, load = subject.demand, case.load
-    assert isinstance(demand, Online)
-    line = _line(case, subject, arriving(load, subject, others), seed)
-    first = int(np.searchsorted(line.starts_s, WARM_S))
-    ttft, tpot = line.ttft[first:], line.tpot[first:]
-    late = np.nan_to_num(late_fracs(line.run.ttft, line.run.tpot, demand.slo, subject.request_s))
-    allowed = np.array([1 - demand.slo.ttft_percentile, 1 - demand.slo.tpot_percentile])
-    worse = int(np.argmax(late / allowed))
-    by_span = _running(ttft, tpot, demand, subject.request_s)
-    return Incident(
-        kind=case.kind,
-        candidate=load.candidate,
-        demand_class=load.demand_class,
-        site=load.site,
-        period=load.period,
-        block=load.block,
-        replicas=case.replicas,
-        rps_per_replica=load.rps_each,
-        replicas_out=case.replicas_out,
-        back_s=case.back_s,
-        back_by=case.back_by,
-        late_frac=float(late[worse]),
-        promised_late_frac=float(allowed[worse]),
-        worst_frac=float(by_span[:, worse].max(initial=0.0)),
-        recovered_s=_recovered_s(np.atleast_1d((by_span > allowed).any(axis=1))),
-    )
+def _at(load: Load) -> tuple[str, str, str]:
+    """Whose pools stand in for one another."""
+    return load.demand_class, load.period, load.block
 
 
 def _pools(normal: Sequence[Load], online: Sequence[str]) -> Iterator[list[Load]]:
@@ -127,9 +83,21 @@ def _pools(normal: Sequence[Load], online: Sequence[str]) -> Iterator[list[Load]
     yield from groups.values()
 
 
-def _node_fails(load: Load, catalog: Catalog, *, own: bool) -> Case:
-    size = min(load.whole, REPLICAS_MAX)
-    out = min(load.node_replicas, size)
+def _part(
+    load: Load,
+    rows: Mapping[str, CandidateRow],
+    outages: Sequence[Outage] = (),
+    *,
+    each_before: float | None = None,
+) -> Part:
+    """A pool as it is simulated; one that nothing happens to in fewer replicas."""
+    size = min(load.whole, REPLICAS_MAX if outages else POOL_MAX)
+    before = load.rps_each if each_before is None else each_before
+    return Part(load, size, planned_each_rps(rows[load.candidate]), before, tuple(outages))
+
+
+def _node_fails(hit: _Hit, *, own: bool) -> Case:
+    load, catalog = hit.load, hit.catalog
     if load.idle_nodes:
         back_s, back_by = assumption(catalog, REPLICA_START_S).value, "an idle node starts"
     elif own:
@@ -138,84 +106,63 @@ def _node_fails(load: Load, catalog: Catalog, *, own: bool) -> Case:
     else:
         back_s = assumption(catalog, REPLACEMENT_H).value * SECONDS_PER_HOUR
         back_by = "the provider replaces it"
-    outages = tuple(Outage(WARM_S, j, WARM_S + back_s) for j in range(out))
-    return Case(
-        "node_fails", load, size, load.rps_each * size, outages, out, back_s, back_by
-    )  # fmt: skip
+    out = min(load.node_replicas, hit.size)
+    failed = _part(load, hit.rows, [Outage(WARM_S, j, WARM_S + back_s) for j in range(out)])
+    return Case("node_fails", (failed, *_others(hit, back_s)), out, back_s, back_by)
 
 
-def _replicas_start(start: Start, catalog: Catalog) -> Case:
-    load = start.load
-    size = min(load.whole, REPLICAS_MAX)
-    part = size / load.replicas
-    up = min(int(start.up * part + SLACK), size)
-    back_s = assumption(catalog, REPLACEMENT_H).value * SECONDS_PER_HOUR
-    outages = tuple(Outage(0.0, j, WARM_S + back_s) for j in range(up, size))
-    before = max(start.rate_before, LEAST_BEFORE * start.rate)
-    return Case(
-        "replicas_start", load, size, before * part, outages, size - up, back_s,
-        f"rented when {load.block} begins; until then what runs carries it all",
-        rps_meanwhile=start.rate * part,
-    )  # fmt: skip
+def _others(hit: _Hit, back_s: float) -> Iterator[Part]:
+    """The class's other pools; those on the same machines lose the rest of the node that fails."""
+    rest = max(1 - hit.load.whole / hit.load.node_replicas, 0.0)
+    mine = set(hit.rows[hit.load.candidate].accelerators)
+    for load in hit.beside:
+        out = 0
+        if load.site == hit.load.site and mine & set(hit.rows[load.candidate].accelerators):
+            out = min(math.ceil(load.node_replicas * rest - SLACK), load.whole)
+        yield _part(load, hit.rows, [Outage(WARM_S, j, WARM_S + back_s) for j in range(out)])
 
 
-def _interruptions(load: Load, catalog: Catalog, per_node_day: float, seed: int) -> Case:
-    """Nodes are taken at random over the hour; each comes back on another machine."""
-    size = min(load.whole, REPLICAS_MAX)
-    each = min(load.node_replicas, size)
-    back_s = assumption(catalog, REPLACEMENT_H).value * SECONDS_PER_HOUR
+def _replicas_start(
+    on: Grounds, normal: Sequence[Load], name: str, rows: Mapping[str, CandidateRow]
+) -> list[Case]:
+    """The hour in which most of a class only starts with a block; none where nothing does."""
+    back_s = assumption(on.catalog, REPLACEMENT_H).value * SECONDS_PER_HOUR
+    found = []
+    for start in hardest_starts(on.plan, normal, name, on.block_of_hour):
+        load = start.load
+        size = min(load.whole, REPLICAS_MAX)
+        up = min(int(start.up * size / load.replicas + SLACK), size)
+        outages = [Outage(0.0, j, WARM_S + back_s) for j in range(up, size)]
+        before = start.rate_before / load.replicas
+        found.append(_part(load, rows, outages, each_before=before))
+    if not found:
+        return []
+    found.sort(key=lambda part: -len(part.outages) * part.scale * part.planned_each)
+    by = f"rented when {found[0].load.block} begins; until then what runs carries it all"
+    return [Case("replicas_start", tuple(found), len(found[0].outages), back_s, by)]
+
+
+def _interruptions(hit: _Hit, per_node_day: float, seed: int) -> Case:
+    """Nodes of one pool are taken at random over the hour; each comes back on another machine."""
+    back_s = assumption(hit.catalog, REPLACEMENT_H).value * SECONDS_PER_HOUR
+    taken = _part(hit.load, hit.rows, _taken(hit, per_node_day, back_s, seed))
+    together = max((taken.replicas - taken.up(out.start_s) for out in taken.outages), default=0)
+    by = f"{per_node_day:g} a node and day; the provider gives another"
+    parts = (taken, *(_part(other, hit.rows) for other in hit.beside))
+    return Case("interruptions", parts, together, back_s, by)
+
+
+def _taken(hit: _Hit, per_node_day: float, back_s: float, seed: int) -> list[Outage]:
+    """Outages of nodes that are taken at random; one that is out is not taken again."""
+    each = min(hit.load.node_replicas, hit.size)
     draw = np.random.default_rng(seed)
     outages, free = list[Outage](), dict[int, float]()
-    nodes = math.ceil(size / each)
+    nodes = math.ceil(hit.size / each)
     count = int(draw.poisson(per_node_day / HOURS_PER_DAY * nodes))
-    for at in np.sort(draw.uniform(WARM_S, WARM_S + SECONDS_PER_HOUR, count)).tolist():
+    for at in np.sort(draw.uniform(WARM_S, END_S, count)).tolist():
         node = int(draw.integers(nodes))
         if free.get(node, 0.0) <= at:
             free[node] = at + back_s
-            mine = range(node * each, min((node + 1) * each, size))
+            mine = range(node * each, min((node + 1) * each, hit.size))
             outages += [Outage(at, j, at + back_s) for j in mine]
-    together = max(
-        (sum(o.start_s <= at.start_s < o.end_s for o in outages) for at in outages), default=0
-    )
-    return Case(
-        "interruptions", load, size, load.rps_each * size, tuple(outages), together, back_s,
-        f"{per_node_day:g} a node and day; the provider gives another",
-    )  # fmt: skip
-
-
-def _line(case: Case, subject: Subject, come: Arriving, seed: int) -> Timeline:
-    def stretch(rate_rps: float, start_s: float, seconds: float, own: int) -> Piece:
-        return drawn(
-            come.requests, rate_rps=rate_rps * come.all_per_own, arrival_cv=come.arrival_cv,
-            seconds=seconds, replicas=case.replicas, seed=own, start_s=start_s,
-        )  # fmt: skip
-
-    rate, first_s = case.load.rps_each * case.replicas, 0.0
-    parts = [stretch(case.rps_before, 0.0, WARM_S, seed)]
-    if case.rps_meanwhile is not None:
-        first_s = min(case.back_s, SECONDS_PER_HOUR)
-        parts.append(stretch(case.rps_meanwhile, WARM_S, first_s, seed + 2))
-    if first_s < SECONDS_PER_HOUR:
-        parts.append(stretch(rate, WARM_S + first_s, SECONDS_PER_HOUR - first_s, seed + 1))
-    pool = pool_of(subject, case.replicas, case.outages)
-    return timeline(pool, joined_pieces(parts), window_s=WINDOW_S, counted_from_s=WARM_S)
-
-
-def _running(ttft: Whole, tpot: Whole, demand: Online, request_s: float) -> Array:
-    """Late shares of both promises in running spans of windows, (spans, 2)."""
-    spans = max(len(ttft) - WINDOWS_SEEN + 1, 1)
-    found = [
-        late_fracs(ttft[i : i + WINDOWS_SEEN], tpot[i : i + WINDOWS_SEEN], demand.slo, request_s)
-        for i in range(spans)
-    ]
-    return np.asarray(np.nan_to_num(np.array(found)), float)
-
-
-def _recovered_s(late_spans: NDArray[np.bool_]) -> float | None:
-    """From the start of the hour to the end of the last span that is worse than promised."""
-    late = np.flatnonzero(late_spans)
-    if late.size == 0:
-        return 0.0
-    if late[-1] == len(late_spans) - 1:
-        return None
-    return float((late[-1] + WINDOWS_SEEN) * WINDOW_S)
+    return outages

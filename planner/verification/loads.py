@@ -226,6 +226,11 @@ def simulated(row: CandidateRow) -> bool:
     return row.mode != "static"
 
 
+def planned_each_rps(row: CandidateRow) -> float:
+    """By which pools share traffic: the rate that the plan counts on for each replica."""
+    return row.rate_rps or row.stability_rps or 1.0
+
+
 def loads(plan: Plan, nodes: Mapping[tuple[str, str], Node], availability: float) -> list[Load]:
     """Every load of the plan with all nodes up, with those out that are planned for, and one more.
 
@@ -322,7 +327,7 @@ def _asked_by_time(
         for b in range(len(plan.blocks)):
             asked = tuple(
                 _Asked(row.id, row.demand_class, by_time[t][b],
-                       row.rate_rps or row.stability_rps or 1.0)
+                       planned_each_rps(row))
                 for (_, row), by_time in zip(parts, rates, strict=True)
                 if by_time[t][b] > SOME
             )  # fmt: skip

@@ -16,7 +16,7 @@ from planner.result import Plan, ReplayedTrace
 from planner.schema.demand import Online
 from planner.schema.scenario import Scenario
 from planner.simulate.pool import Pool, Run
-from planner.simulate.timeline import timeline
+from planner.simulate.timeline import COUNTED, timeline
 from planner.verification.loads import SLACK, Load, hardest
 from planner.verification.shared import planned_beside
 from planner.verification.streams import RateOf, Stream, stream_of
@@ -258,7 +258,7 @@ def _run(stream: Stream, pool: Pool) -> Run:
     window_s = STRETCH_FRAC * float(stream.piece.times_s[-1])
     line = timeline(pool, stream.all, window_s=window_s, counted_from_s=window_s)
     counted = line.starts_s >= window_s * (1 - SLACK)
-    run = replace(line.run, ttft=line.ttft[counted], tpot=line.tpot[counted])
+    run = replace(line.run, **{name: getattr(line, name)[counted] for name in COUNTED})
     return _with_refused(run, stream.refused_s, line.starts_s[counted])
 
 

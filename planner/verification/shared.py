@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import numpy as np
+
 from planner.candidates.subject import Subject, promise_of
 from planner.schema.demand import Online
 from planner.simulate.arrivals import Piece, Requests
@@ -67,8 +69,8 @@ def planned_beside(
     members = [Member(one.requests, share, promise_of(one)) for one, share in shares]
     cv = math.sqrt(sum(share * _cv(one) ** 2 for one, share in shares))
     return drawn(
-        mixed_requests(members), rate_rps=others * load.whole, arrival_cv=cv, seconds=seconds,
-        replicas=load.whole, seed=seed,
+        mixed_requests(members), starts_s=np.zeros(1), rates_rps=np.array([others * load.whole]),
+        end_s=seconds, arrival_cv=cv, replicas=load.whole, seed=seed,
     )  # fmt: skip
 
 

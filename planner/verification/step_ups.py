@@ -1,20 +1,19 @@
 """Step-ups: machines rented by the hour are still starting when a busier block begins.
 
-The block's traffic is there at once. Until the machines have started, the replicas of the class
-that already run carry it, each by what it is planned for.
+The block's traffic is there at once, and only a part of the class's replicas.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.result import CandidateRow, Plan
-from planner.verification.loads import SLACK, Load, room
+from planner.verification.loads import SLACK, Load, planned_each_rps, room
 
 Whole = NDArray[np.int64]
 
@@ -27,8 +26,6 @@ class Start:
     """Once everything runs."""
     up: float
     """Replicas that run already."""
-    rate: float
-    """Of the whole pool until the others do."""
     rate_before: float
     """In the block before; 0 where it served nothing."""
 
@@ -36,7 +33,7 @@ class Start:
 def hardest_starts(
     plan: Plan, normal: Sequence[Load], demand_class: str, block_of_hour: Whole
 ) -> list[Start]:
-    """Pools of a class at the step-up that leaves it with the least of what it needs.
+    """All pools of a class at the step-up that leaves it with the least of what it needs.
 
     Parameters
     ----------
@@ -45,13 +42,12 @@ def hardest_starts(
 
     Returns
     -------
-    Pools of which a replica runs already; where none runs, all of them. Empty where nothing of
-    the class starts with a block.
+    Empty where nothing of the class starts with a block.
     """
     found: list[Start] = []
     worst = 1.0
     rows = {row.id: row for row in plan.candidates}
-    weights = {name: row.rate_rps or row.stability_rps or 1.0 for name, row in rows.items()}
+    weights = {name: planned_each_rps(row) for name, row in rows.items()}
     for t, period in enumerate(plan.periods):
         of_period = [
             load for load in normal
@@ -59,17 +55,21 @@ def hardest_starts(
         ]  # fmt: skip
         for before, now in _steps(block_of_hour):
             here = [load for load in of_period if load.block == plan.blocks[now].label]
-            ups = [_up(plan, rows, load, (t, before), (t, now)) for load in here]
             earlier = {
                 load.pool: load.rps_each * load.replicas
                 for load in of_period
                 if load.block == plan.blocks[before].label
             }
-            starts = list(_starts(here, ups, weights, earlier))
+            starts = [
+                Start(
+                    load, _up(plan, rows, load, (t, before), (t, now)), earlier.get(load.pool, 0.0)
+                )
+                for load in here
+            ]
             share = _share_up(starts, weights)
             if share < worst * (1 - SLACK):
                 found, worst = starts, share
-    return [start for start in found if start.up >= 1] or found
+    return found
 
 
 def _steps(block_of_hour: Whole) -> list[tuple[int, int]]:
@@ -80,21 +80,6 @@ def _steps(block_of_hour: Whole) -> list[tuple[int, int]]:
         pairs |= set(zip(hours, [*hours[1:], hours[0]], strict=True))
         pairs.add((hours[-1], int(block_of_hour[1 - day][0])))
     return sorted((a, b) for a, b in pairs if a != b)
-
-
-def _starts(
-    here: Sequence[Load],
-    ups: Sequence[float],
-    weights: Mapping[str, float],
-    earlier: Mapping[str, float],
-) -> Iterator[Start]:
-    """The block's traffic shared among the replicas that run; as planned where none does."""
-    carried = sum(up * weights[load.candidate] for up, load in zip(ups, here, strict=True))
-    rate = sum(load.rps_each * load.replicas for load in here)
-    for up, load in zip(ups, here, strict=True):
-        own = load.rps_each * load.replicas / rate
-        share = up * weights[load.candidate] / carried if carried else own
-        yield Start(load, up, rate * share, earlier.get(load.pool, 0.0))
 
 
 def _share_up(starts: Sequence[Start], weights: Mapping[str, float]) -> float:

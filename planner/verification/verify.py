@@ -12,8 +12,9 @@ from planner.result import Incident, Plan, TestedPool, Verification
 from planner.result.verification import HANDED_ON, Verdict
 from planner.schema.catalog import Catalog
 from planner.simulate.pool import Run
-from planner.verification.incidents import Case, cases
-from planner.verification.incidents import simulated as bad_hour
+from planner.verification.hours import Case
+from planner.verification.hours import simulated as bad_hour
+from planner.verification.incidents import cases
 from planner.verification.loads import OUT, Load, hardest, middle, simulated
 from planner.verification.replays import Ask, replayed
 from planner.verification.shared import utilization
@@ -135,7 +136,7 @@ def _simulated(
     """Bad hours side by side, in the order asked."""
 
     def one(case: Case) -> Incident:
-        return bad_hour(case, known[case.load.candidate], seed=seed, others=known)
+        return bad_hour(case, known, seed=seed)
 
     if bad:
         tell(f"simulate {len(bad)} hours with failures")

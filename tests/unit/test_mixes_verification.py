@@ -11,7 +11,7 @@ from planner.schema.demand import Lengths, Online, Slo
 from planner.simulate.arrivals import Piece, requests_of
 from planner.simulate.pool import Pool
 from planner.simulate.state import Numbers
-from planner.verification.incidents import Case, simulated
+from planner.verification.hours import Case, Part, simulated
 from planner.verification.loads import Beside, Load, Node, hardest, loads
 from planner.verification.replays import _run
 from planner.verification.shared import arriving, planned_beside
@@ -241,13 +241,12 @@ def test_gaps_of_mixed_streams_are_as_variable_as_the_classes_by_their_rates():
 
 def test_bad_hours_have_the_other_classes_too():
     # A replica that never fails: 40 % of the time it works on a long one.
-    known = subjects()
-    quiet = Case("node_fails", load(1.0, 0.2), 1, 1.0, (), 0, 0.0, "nothing fails")
-    found = simulated(quiet, known[SHORT], seed=1, others=known)
-    assert found.late_frac > 0.25
-    alone = Load(SHORT, "short", "hq", "2027", "day", "normal", 1.0, 1.0)
-    quiet = Case("node_fails", alone, 1, 1.0, (), 0, 0.0, "nothing fails")
-    assert simulated(quiet, known[SHORT], seed=1).late_frac < 0.01
+    def late(asked):
+        part = Part(asked, 1, 1.0, asked.rps_each)
+        return simulated(Case("node_fails", (part,), 0, 0.0, ""), subjects(), seed=1).late_frac
+
+    assert late(load(1.0, 0.2)) > 0.25
+    assert late(Load(SHORT, "short", "hq", "2027", "day", "normal", 1.0, 1.0)) < 0.01
 
 
 def test_a_trace_is_replayed_beside_the_other_class_as_planned():

@@ -338,12 +338,27 @@ def test_windows_hold_what_came_in_them():
     assert times_of(late.run.ttft[0]) == by_hand(0.9, 1.4)
 
 
-def test_a_stretch_of_a_stream_has_its_rate():
-    one = drawn(CHAT, rate_rps=50.0, arrival_cv=1.0, seconds=400.0, replicas=3, seed=5, start_s=9.0)
-    assert 9.0 <= one.times_s[0] <= one.times_s[-1] <= 409.0
+def test_a_stream_follows_its_rate():
+    def at(*rates):
+        return drawn(
+            CHAT, starts_s=np.array([0.0, 100.0, 200.0]), rates_rps=np.array(rates), end_s=400.0,
+            arrival_cv=1.0, replicas=3, seed=5,
+        )  # fmt: skip
+
+    one = at(50.0, 0.0, 25.0)
+    assert 0.0 <= one.times_s[0] <= one.times_s[-1] <= 400.0
     assert np.all(np.diff(one.times_s) >= 0)
-    # Poisson: 20,000 with a standard deviation of 141.
-    assert len(one.times_s) == pytest.approx(20_000, abs=5 * 141)
+    # Poisson: 5,000 with a standard deviation of 71 in the first and in the last stretch.
+    first, none, last = np.histogram(one.times_s, [0.0, 100.0, 200.0, 400.0])[0]
+    assert first == pytest.approx(5000, abs=5 * 71)
+    assert (none, last) == (0, pytest.approx(5000, abs=5 * 71))
     assert set(one.homes.tolist()) == {0, 1, 2}
-    with pytest.raises(ValueError, match="no request"):
-        drawn(CHAT, rate_rps=1e-9, arrival_cv=1.0, seconds=1.0, replicas=1, seed=5)
+    assert at(1e-9, 0.0, 0.0).times_s.size == 0
+
+
+def test_gaps_are_counted_in_their_window():
+    # A prompt of 0.5 s and two tokens more of 1 ms each: two gaps in the window of each arrival.
+    piece = given([0.1, 1.1, 2.1], [500] * 3, [3] * 3)
+    found = timeline(Pool(SERVER), piece, window_s=1.0)
+    assert found.itl.sum(axis=1).tolist() == [0, 2, 4]
+    assert found.itl.sum() == found.run.itl.sum()

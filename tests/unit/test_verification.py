@@ -17,7 +17,8 @@ from planner.schema.demand import Batch, Lengths, Online, Slo
 from planner.simulate.arrivals import requests_of
 from planner.simulate.pool import Outage, Pool
 from planner.simulate.state import Numbers
-from planner.verification.incidents import WARM_S, Case, cases, simulated
+from planner.verification.hours import WARM_S, Case, Part, rates, simulated
+from planner.verification.incidents import cases
 from planner.verification.loads import Load, Node, hardest, loads
 from planner.verification.subjects import Grounds, unserved
 from planner.verification.trials import trial
@@ -306,13 +307,21 @@ def test_verified_plan_of_a_packaged_scenario():
     assert json.loads(found.model_dump_json())["kept"] == found.kept
 
 
+def part(replicas, rate, *, down_s=0.0, out=0, candidate="c", size=None):
+    """Replicas at a rate each, planned for one request a second each; some are missing at first."""
+    one = load(float(replicas), rate, candidate=candidate)
+    outages = tuple(Outage(WARM_S, j, WARM_S + down_s) for j in range(out))
+    return Part(one, size or replicas, 1.0, rate, outages)
+
+
+def hour(*parts):
+    """The plain server above in every pool; the first pool is hit."""
+    down_s = max((out.end_s - WARM_S for out in parts[0].outages), default=0.0)
+    return Case("node_fails", parts, len(parts[0].outages), down_s, "an idle node starts")
+
+
 def down_for(back_s, *, replicas=4, out=1, rate=0.5):
-    """The plain server above; `out` replicas are missing from the start of the hour."""
-    outages = tuple(Outage(WARM_S, j, WARM_S + back_s) for j in range(out))
-    one = load(replicas, rate)
-    return Case(
-        "node_fails", one, replicas, rate * replicas, outages, out, back_s, "an idle node starts"
-    )
+    return hour(part(replicas, rate, down_s=back_s, out=out))
 
 
 def test_an_hour_in_which_everything_is_down_for_ten_minutes():
@@ -320,9 +329,9 @@ def test_an_hour_in_which_everything_is_down_for_ten_minutes():
     # 0.75 of the time, in 200 s; all that come before it is below 4 s (4 / 0.75 s earlier) are
     # late: 794.7 s of 3600.
     quick = subject(online(4000), prompts=(50,))
-    found = simulated(down_for(600.0, replicas=1, rate=5.0), quick, seed=1)
+    found = simulated(down_for(600.0, replicas=1, rate=5.0), {"c": quick}, seed=1)
     assert found.late_frac == pytest.approx(794.7 / 3600, rel=0.05)
-    assert found.promised_late_frac == pytest.approx(0.05)
+    assert (found.promise, found.promised_late_frac) == ("TTFT", pytest.approx(0.05))
     assert not found.within_promise
     assert found.worst_frac == 1.0
     # Windows of a minute, spans of five: the last late one ends within five minutes of 800 s.
@@ -331,9 +340,72 @@ def test_an_hour_in_which_everything_is_down_for_ten_minutes():
 
 
 def test_an_hour_with_one_of_many_out_goes_unnoticed():
-    found = simulated(down_for(600.0, replicas=8, rate=0.3), subject(online(4000)), seed=1)
+    found = simulated(down_for(600.0, replicas=8, rate=0.3), {"c": subject(online(4000))}, seed=1)
     assert found.within_promise
     assert found.recovered_s == 0.0
+    assert found.taken_over_by == []
+
+
+def test_another_pool_takes_over_what_it_can():
+    quick = {"c": subject(online(4000), prompts=(50,)), "other": None}
+    quick["other"] = quick["c"]
+    # The same server lost for ten minutes, beside one like it: 10/s of 0.05 s there, load 0.5.
+    found = simulated(
+        hour(part(1, 5.0, down_s=600.0, out=1), part(1, 5.0, candidate="other")), quick, seed=1
+    )
+    assert found.late_frac == 0.0
+    assert found.taken_over_by == ["other at hq"]
+    # 10/s lost and 15/s beside: 25/s of 0.05 s are 1.25 of a server. A backlog of 150 s builds up
+    # in 600 s and drains at 0.25 in as many; it is above 4 s but for 16 s at either end: 25/s in
+    # 584 s and 15/s in 584 s are late, 23,360 of 90,000.
+    found = simulated(
+        hour(part(1, 10.0, down_s=600.0, out=1), part(1, 15.0, candidate="other")), quick, seed=1
+    )
+    assert found.late_frac == pytest.approx(23_360 / 90_000, rel=0.05)
+    assert found.recovered_s is not None
+    assert 1140 <= found.recovered_s <= 1560
+
+
+def test_pools_count_by_their_replicas():
+    # All of 30/s on one server of 20/s come late, none of 32/s on 64 replicas, which are simulated
+    # as 32: 30 of 62.
+    quick = dict.fromkeys(("c", "other"), subject(online(4000), prompts=(50,)))
+    found = simulated(hour(part(1, 30.0), part(64, 0.5, candidate="other", size=32)), quick, seed=1)
+    assert found.late_frac == pytest.approx(30 / 62, rel=0.02)
+
+
+def test_traffic_while_replicas_are_missing():
+    # 4 of 8 replicas at 0.8/s each leave 4, beside 12 at 1/s: 18.4/s on 16, 1.15/s each.
+    times, found = rates(hour(part(8, 0.8, down_s=900.0, out=4), part(12, 1.0, candidate="other")))
+    assert times.tolist() == [0.0, WARM_S, WARM_S + 900.0]
+    assert found[0].tolist() == pytest.approx([6.4, 12.0])
+    assert found[1].tolist() == pytest.approx([4.6, 13.8])
+    assert found[2].tolist() == pytest.approx([6.4, 12.0])
+    # Of 24 replicas twelve are simulated, with half of their traffic: 30.4/s on 28.
+    half = part(24, 1.0, candidate="other", size=12)
+    _, found = rates(hour(part(8, 0.8, down_s=900.0, out=4), half))
+    assert found[1].tolist() == pytest.approx([4 * 30.4 / 28, 12 * 30.4 / 28])
+    # With nobody left requests wait where they would have gone.
+    _, found = rates(hour(part(2, 0.8, down_s=900.0, out=2)))
+    assert found[:, 0].tolist() == pytest.approx([1.6, 1.6, 1.6])
+
+
+def test_a_class_that_hardly_asks_keeps_its_hour():
+    found = simulated(
+        hour(part(1, 1e-7, down_s=900.0, out=1)), {"c": subject(online(4000))}, seed=1
+    )
+    assert (found.late_frac, found.worst_frac, found.recovered_s) == (0.0, 0.0, 0.0)
+
+
+def test_gaps_between_tokens_count_in_an_hour():
+    # One gap of 1 ms a request, as in a trial: half a millisecond is kept by none, 1.5 ms by all.
+    asked = requests_of(np.full(1, 1000.0), np.full(1, 2.0))
+    for gap_ms, late_frac, promise in ((1.5, 0.0, "TTFT"), (0.5, 1.0, "token ITL")):
+        slo = Slo(ttft_ms=4000, tpot_ms=10_000, token_itl_ms=gap_ms)
+        demand = online(4000).model_copy(update={"slo": slo})
+        slow = {"c": Subject(Pool(SERVER), asked, demand, 0.0, 1.0)}
+        found = simulated(down_for(600.0, replicas=8, rate=0.1), slow, seed=1)
+        assert (found.late_frac, found.promise) == (pytest.approx(late_frac, abs=1e-3), promise)
 
 
 def world(*, option, replicas=((2.0, 4.0),), lots=((1.0, 1.0),)):
@@ -350,11 +422,12 @@ def world(*, option, replicas=((2.0, 4.0),), lots=((1.0, 1.0),)):
 
 
 HOURS = np.array([[0] * 9 + [1] * 8 + [0] * 7] * 2)
+ONE_BLOCK = np.zeros((2, 24), np.int64)
 
 
-def tried_hours(plan, scenario, **more):
+def tried_hours(plan, scenario, hours=HOURS, **more):
     on = Grounds(plan, scenario, load_catalog(), {"c": None, "other": None},
-                 loads(plan, {**NODES, **TWO_KINDS}, 0.9), HOURS)  # fmt: skip
+                 loads(plan, {**NODES, **TWO_KINDS}, 0.9), hours)  # fmt: skip
     return cases(on, **more)
 
 
@@ -369,16 +442,40 @@ def test_which_hours_are_tried():
     plan, scenario = world(option="on_demand", lots=((0.5, 1.0),))
     fails, starts = tried_hours(plan, scenario)
     assert (fails.back_s, fails.back_by) == (900.0, "the provider replaces it")
-    assert (starts.kind, starts.replicas, starts.replicas_out) == ("replicas_start", 4, 2)
-    assert starts.rps_before == pytest.approx(1.0)
-    assert starts.rps_meanwhile == pytest.approx(2.0)
+    assert (starts.kind, starts.parts[0].replicas, starts.replicas_out) == ("replicas_start", 4, 2)
+    # A request a second in the quieter block, two in the peak, on the two replicas that run.
+    assert rates(starts)[1].tolist() == [[1.0], [2.0], [2.0]]
     # 480 a node and day are 20 an hour, most while the one node is gone; each takes both replicas.
     taken = tried_hours(plan, scenario, taken_per_node_day=480.0, seed=3)[1]
     assert taken.kind == "interruptions"
     assert taken.replicas_out == 2
-    assert len(taken.outages) % 2 == 0
-    starts_s = sorted({outage.start_s for outage in taken.outages})
+    outages = taken.parts[0].outages
+    assert len(outages) % 2 == 0
+    starts_s = sorted({outage.start_s for outage in outages})
     assert all(b - a >= 900.0 for a, b in pairwise(starts_s))
+
+
+def test_a_node_that_fails_takes_what_it_holds_of_every_pool():
+    scenario = SimpleNamespace(
+        sites=[SimpleNamespace(name="hq", kind="owned")], demand=[online(4000)]
+    )
+    # The node holds all four replicas of 0.6/s; the twelve beside get their 2.4/s.
+    fails, other = tried_hours(two_pools(), scenario, ONE_BLOCK)
+    assert [x.load.candidate for x in fails.parts] == ["c", "other"]
+    assert [len(x.outages) for x in fails.parts] == [4, 0]
+    assert rates(fails)[1][1].tolist() == pytest.approx([0.0, 12.0])
+    # A node of theirs takes four: 12/s on 8 and 4, planned for the same.
+    assert [len(x.outages) for x in other.parts] == [4, 0]
+    assert rates(other)[1][1].tolist() == pytest.approx([8.0, 4.0])
+    # Both on two nodes: of the node that holds the one replica of `c` three belong to the other.
+    plan = two_pools()
+    plan.candidates[1] = row_of("other", "g")
+    plan.pools[0].replicas, plan.pools[1].replicas = [[1.0]], [[7.0]]
+    plan.fleet = [plan.fleet[0]]
+    plan.fleet[0].lots_by_block = [[2.0]]
+    fails, _ = tried_hours(plan, scenario, ONE_BLOCK)
+    assert [len(x.outages) for x in fails.parts] == [1, 3]
+    assert rates(fails)[1][1].tolist() == pytest.approx([0.0, 12.0])
 
 
 def test_a_pool_that_starts_with_its_block_leaves_its_traffic_to_the_others():
@@ -403,14 +500,16 @@ def test_a_pool_that_starts_with_its_block_leaves_its_traffic_to_the_others():
         )
     )
     (start,) = [case for case in tried_hours(plan, scenario) if case.kind == "replicas_start"]
-    assert (start.load.candidate, start.replicas, start.replicas_out) == ("other", 4, 0)
-    assert (start.rps_before, start.rps_meanwhile) == (2.0, 8.0)
-    # Once the node runs the owned ones are back at 4/s: 15 minutes of 60 are late.
-    found = simulated(start, subject(online(4000), prompts=(900,)), seed=1)
-    assert found.worst_frac == 1.0
+    assert [(x.load.candidate, x.replicas) for x in start.parts] == [("c", 4), ("other", 4)]
+    assert start.replicas_out == 4
+    assert rates(start)[1].tolist() == [[0.0, 2.0], [0.0, 8.0], [4.0, 4.0]]
     # 900 s at 8/s, four servers of 0.9 s finish 4.44/s: the backlog is 3,200 requests, which 4/s
-    # leave 0.44/s to drain: all that come within the hour are late.
-    assert found.late_frac > 0.95
+    # leave 0.44/s to drain: all that come to them within the hour are late, 18,000; of the 10,800
+    # that come to the others later few are.
+    same = subject(online(4000), prompts=(900,))
+    found = simulated(start, {"c": same, "other": same}, seed=1)
+    assert found.worst_frac == 1.0
+    assert found.late_frac == pytest.approx(18_000 / 28_800, abs=0.03)
     assert found.recovered_s is None
     (note,) = _late_starts([found])
     assert note.startswith("chat: machines rented when peak begins serve 15 min later")
