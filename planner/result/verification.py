@@ -81,6 +81,11 @@ class TestedPool(Record):
     refused_frac: float | None = None
     """Requests that the cache cannot hold to their end; they count as late."""
 
+    @property
+    def asked_rps(self) -> dict[str, float]:
+        """Rate of one replica by candidate, this one's and those that share the pool."""
+        return {self.candidate: self.rps_per_replica, **self.rps_beside}
+
 
 class Incident(Record):
     """An hour of a class in which replicas of one pool are missing while the traffic goes on."""

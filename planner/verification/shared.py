@@ -45,12 +45,24 @@ def arriving(load: Load, subject: Subject, others: Mapping[str, Subject] = ALONE
     """
     if not load.beside:
         return Arriving(subject.requests, _cv(subject))
-    known = {**others, load.candidate: subject}
-    shares = [(known[name], rate / load.all_each) for name, rate in load.asked]
-    stream = [Member(one.requests, share, promise_of(one)) for one, share in shares]
+    stream, cv = mixed_stream(dict(load.asked), {**others, load.candidate: subject})
+    return Arriving(mixed_requests(stream, counted=0), cv, load.all_each / load.rps_each)
+
+
+def mixed_stream(
+    asked_rps: Mapping[str, float], known: Mapping[str, Subject]
+) -> tuple[list[Member], float]:
+    """Classes of one stream, and the coefficient of variation of the gaps between requests.
+
+    Parameters
+    ----------
+    asked_rps : rate of each, by candidate.
+    """
+    total = sum(asked_rps.values())
+    shares = [(known[name], rps / total) for name, rps in asked_rps.items()]
     squares = sum(share * _cv(one) ** 2 for one, share in shares)
-    return Arriving(
-        mixed_requests(stream, counted=0), math.sqrt(squares), load.all_each / load.rps_each
+    return [Member(one.requests, share, promise_of(one)) for one, share in shares], math.sqrt(
+        squares
     )
 
 
@@ -65,11 +77,9 @@ def planned_beside(
     others = load.all_each - load.rps_each
     if not load.beside or others * load.whole * seconds < 1.0:
         return None
-    shares = [(known[one.candidate], one.rps_each / others) for one in load.beside]
-    members = [Member(one.requests, share, promise_of(one)) for one, share in shares]
-    cv = math.sqrt(sum(share * _cv(one) ** 2 for one, share in shares))
+    beside, cv = mixed_stream({x.candidate: x.rps_each for x in load.beside}, known)
     return drawn(
-        mixed_requests(members), starts_s=np.zeros(1), rates_rps=np.array([others * load.whole]),
+        mixed_requests(beside), starts_s=np.zeros(1), rates_rps=np.array([others * load.whole]),
         end_s=seconds, arrival_cv=cv, replicas=load.whole, seed=seed,
     )  # fmt: skip
 
