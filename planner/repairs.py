@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 from planner import pipeline
@@ -20,8 +21,10 @@ from planner.result import (
 )
 from planner.schema.catalog import Catalog
 from planner.schema.demand import Online
+from planner.simulate.mixture import largest_mix_rate
 from planner.simulate.rates import refined_rate
 from planner.verification.replays import Ask, beyond_plan, held_fracs
+from planner.verification.shared import mixed_stream
 from planner.verification.subjects import grounds, question_of
 from planner.verification.verify import verify
 
@@ -178,10 +181,12 @@ def _tightened(
     if not worst and not any(rows[row.candidate].simulated for row in traces):
         return {}
     on = grounds(plan, catalog)
-    lower = {
-        name: shares.get(name, 1.0) * _held_share(on.known[name], rows[name], load, seed)
-        for name, load in worst.items()
-    }
+    lower: dict[str, float] = {}
+    for load in worst.values():
+        # Candidates of one mix have one row: they are lowered together.
+        pool = list(load.asked_rps)
+        held = _held_share(on.known, rows, load, seed) * min(shares.get(n, 1.0) for n in pool)
+        lower |= {name: min(held, lower.get(name, 1.0)) for name in pool}
     for ask in replay if traces else ():
         for at, frac in held_fracs(ask, on, seed=seed):
             row = rows[at.candidate]
@@ -213,30 +218,54 @@ def _worst(verdict: Verification, rows: Mapping[str, CandidateRow]) -> dict[str,
     """By candidate the load of highest rate that broke within the rate planned for it."""
     worst: dict[str, TestedPool] = {}
     for load in verdict.pools:
-        row = rows[load.candidate]
-        planned = (row.rate_rps or 0.0) * (1 + SLACK)
-        by_simulation = row.simulated or load.throughput_rps is not None
+        by_simulation = rows[load.candidate].simulated or load.throughput_rps is not None
         if load.verdict == "broken" and load.requests and by_simulation:
-            if load.rps_per_replica > planned:
+            asked = _asked_replicas(load, rows)
+            if asked > 1 + SLACK:
                 continue
             other = worst.get(load.candidate)
-            if other is None or load.rps_per_replica > other.rps_per_replica:
+            if other is None or asked > _asked_replicas(other, rows):
                 worst[load.candidate] = load
     return worst
 
 
-def _held_share(subject: Subject, row: CandidateRow, load: TestedPool, seed: int) -> float:
-    """Part of its rates that a candidate holds where it broke."""
-    if isinstance(subject.demand, Online):
-        found = refined_rate(
+def _asked_replicas(load: TestedPool, rows: Mapping[str, CandidateRow]) -> float:
+    """Replicas of the planned line that one replica is asked for, by all classes of its pool."""
+    return sum(_over(rps, rows[name].rate_rps) for name, rps in load.asked_rps.items())
+
+
+def _over(rps: float, rate_rps: float | None) -> float:
+    return rps / rate_rps if rate_rps else math.inf
+
+
+def _held_share(
+    known: Mapping[str, Subject], rows: Mapping[str, CandidateRow], load: TestedPool, seed: int
+) -> float:
+    """Part of its rates that a candidate holds where it broke; of a mix that of its whole row."""
+    subject, row = known[load.candidate], rows[load.candidate]
+    asked = sum(load.asked_rps.values())
+    if len(load.asked_rps) > 1:
+        held = _held_mix(known, load, asked, seed)
+    elif isinstance(subject.demand, Online):
+        held = refined_rate(
             pool_of(subject, load.replicas_simulated), subject.requests, promise_of(subject),
-            guess_rps=load.rps_per_replica, limit_rps=subject.stability_rps,
+            guess_rps=asked, limit_rps=subject.stability_rps,
             arrival_cv=subject.demand.arrival_cv, seed=seed + SEED_APART,
-        )  # fmt: skip
-        held = found.value
+        ).value  # fmt: skip
     else:
         held = load.throughput_rps or 0.0
-    return _share(held, row, load.replicas, load.rps_per_replica)
+    # As requests of this class alone that are the same part of what the plan counts on.
+    alone = (row.rate_rps or 0.0) * _asked_replicas(load, rows)
+    return _share(held / asked * alone, row, load.replicas, alone)
+
+
+def _held_mix(known: Mapping[str, Subject], load: TestedPool, asked: float, seed: int) -> float:
+    """Largest rate of all classes together at which every promise of a shared pool holds."""
+    stream, cv = mixed_stream(load.asked_rps, known)
+    return largest_mix_rate(
+        pool_of(known[load.candidate], load.replicas_simulated), stream, guess_rps=asked,
+        limit_rps=asked, arrival_cv=cv, seed=seed + SEED_APART,
+    )  # fmt: skip
 
 
 def _share(held_rps: float, row: CandidateRow, replicas: float, asked_rps: float) -> float:

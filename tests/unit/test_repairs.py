@@ -157,9 +157,9 @@ def test_a_kept_plan_comes_back_as_it_is(plan):
 def test_batch_is_lowered_to_what_it_finishes():
     subject = SimpleNamespace(demand=None)
     row = SimpleNamespace(rate_rps=2.0, offset_rps=0.0, small_rps=[2.0, 4.0, 6.0])
-    load = SimpleNamespace(throughput_rps=1.8, rps_per_replica=2.0, replicas=4.0)
+    load = SimpleNamespace(candidate="c", throughput_rps=1.8, asked_rps={"c": 2.0}, replicas=4.0)
     # 1.8 of 2, less one percent.
-    assert repairs._held_share(subject, row, load, 0) == pytest.approx(0.891)
+    assert repairs._held_share({"c": subject}, {"c": row}, load, 0) == pytest.approx(0.891)
 
 
 def test_rates_are_measured_against_the_line_they_were_planned_on():
