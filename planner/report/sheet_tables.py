@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from openpyxl.utils import get_column_letter
 
 from planner.report.page import Book
@@ -111,7 +113,7 @@ def write_candidates(book: Book, plan: Plan) -> None:
     used = {pool.candidate for pool in plan.pools}
     rows = ranked(plan)
     shown = rows[:CANDIDATES_MOST]
-    page = book.page("Candidates", widths=[width for _, _, width, _ in CANDIDATE_COLUMNS])
+    page = book.page("Candidates", widths=_candidate_widths(shown))
     feasible = sum(row.feasible for row in rows)
     left_out = f"; the first {len(shown):,} are shown" if len(shown) < len(rows) else ""
     page.heading(
@@ -137,6 +139,15 @@ def write_candidates(book: Book, plan: Plan) -> None:
     page.sheet.print_area = f"A1:{get_column_letter(printed)}{below}"
     page.sheet.freeze_panes = "E5"
     page.print_setup(titles="4:4")
+
+
+def _candidate_widths(rows: Sequence[CandidateRow]) -> list[float]:
+    """Of the columns; classes that share pools have long names."""
+    longest = max((len(row.serves) for row in rows), default=0)
+    return [
+        max(width, 0.9 * longest) if field == "serves" else width
+        for _, field, width, _ in CANDIDATE_COLUMNS
+    ]
 
 
 def candidate_cells(row: CandidateRow, used: set[str]) -> list[object]:

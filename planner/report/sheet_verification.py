@@ -72,7 +72,9 @@ def write_verification(book: Book, plan: Plan) -> None:
     found = plan.verification
     if found is None:
         return
-    page = book.page("Verification", widths=[width for _, width, _ in COLUMNS], tab=TEAL)
+    named, *widths = [width for _, width, _ in COLUMNS]
+    longest = max((len(pool_name(pool.candidate)) for pool in found.pools), default=0)
+    page = book.page("Verification", widths=[max(named, 0.9 * longest), *widths], tab=TEAL)
     said = promise_text(found)
     page.heading(
         "Verification",

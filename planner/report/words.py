@@ -88,12 +88,12 @@ def with_others(own: str, *others: str) -> str:
 def pool_label(pool: WholePool, rows: Mapping[str, CandidateRow]) -> str:
     """Configuration and site of a pool; of a shared one with all its classes.
 
-    chat + report/llama-3.1-8b/l40s/fp8+kv-fp8/vllm/tp1/chunked, shared, hq
+    chat and report share llama-3.1-8b/l40s/fp8+kv-fp8/vllm/tp1/chunked, hq
     """
     if not pool.shared:
         return f"{pool.first.candidate}, {pool.site}"
     rest = pool.first.candidate.partition("/")[2]
-    return f"{' + '.join(classes_of(pool, rows))}/{rest}, shared, {pool.site}"
+    return f"{' and '.join(classes_of(pool, rows))} share {rest}, {pool.site}"
 
 
 def classes_of(pool: WholePool, rows: Mapping[str, CandidateRow]) -> list[str]:

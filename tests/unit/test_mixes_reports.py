@@ -33,7 +33,7 @@ def test_the_fleet_sheet_has_the_whole_pool_and_its_parts_below(plan):
     lines = replica_lines(plan)
     labels = [label for label, *_ in lines]
     assert labels[1:4] == [
-        f"assistant + search/{REST}, shared, us-east",
+        f"assistant and search share {REST}, us-east",
         "    of these assistant",
         "    of these search",
     ]
@@ -50,7 +50,7 @@ def test_parts_are_as_full_as_the_whole(plan):
     # the assistant, a third 0.94 x 12 of the search: 22.56 / 17.87 = 11.28 / 8.93.
     assert fullness(plan, pool)[0] == pytest.approx(22.56 / (26.8 * 2 / 3))
     rows = {row.id: row for row in plan.candidates}
-    assert pool_label(pool, rows).startswith("assistant + search/")
+    assert pool_label(pool, rows).startswith("assistant and search share ")
 
 
 def test_capacity_of_a_class_is_its_part(plan):
@@ -126,5 +126,5 @@ def test_a_verdict_says_what_came_beside(plan):
 
 def test_the_page_names_the_shared_pool(plan):
     text = html_text(verified(plan))
-    assert f"assistant + search/{REST}, shared, us-east" in text
+    assert f"assistant and search share {REST}, us-east" in text
     assert "assistant with search" in text
