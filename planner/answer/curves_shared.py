@@ -63,9 +63,7 @@ def shared_pool(decided: Decided, c: int, s: int) -> SharedPool | None:
     p, x = decided.problem, decided.solution
     rates = x.served_frac[parts, s] * p.demand.peak_rps[p.pools.class_of[parts]]
     work = (rates / p.pools.rate_rps[parts][:, None, None]).sum(axis=0)
-    active = decided.whole_replicas(c, s)
-    each = np.divide(work, active, out=np.zeros_like(work), where=active > 0)
-    t, b = np.unravel_index(int(each.argmax()), each.shape)
+    t, b = np.unravel_index(int(work.argmax()), work.shape)
     now = rates[:, t, b]
     come = [(d, rate) for d, rate in zip(parts, now.tolist(), strict=True) if rate > 0 or d == c]
     total = float(now.sum())
@@ -74,7 +72,7 @@ def shared_pool(decided: Decided, c: int, s: int) -> SharedPool | None:
         shares=tuple(rate / total for _, rate in come),
         own=[d for d, _ in come].index(c),
         replicas=float(max(decided.whole_peak(c, s).max(), 1.0)),
-        operating_rps=total / float(active[t, b]),
+        operating_rps=total / float(decided.whole_replicas(c, s)[t, b]),
     )
 
 
