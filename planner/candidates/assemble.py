@@ -12,11 +12,11 @@ from planner.candidates.costs import Money, costs_of, egress_gb, money
 from planner.candidates.enumerate import Configuration
 from planner.candidates.machines import machines_of
 from planner.candidates.offers import COMMITMENTS, FULL, IDLE, Offers, assumption
-from planner.candidates.places import Place
+from planner.candidates.places import Place, may_be_served
 from planner.candidates.traffic import Calendar, Traffic
 from planner.finance.offers import egress_key, energy_key
 from planner.schema.catalog import Catalog
-from planner.schema.demand import Batch, Online
+from planner.schema.demand import Batch
 from planner.schema.scenario import Scenario
 from planner.workload.growth import month_index
 
@@ -59,7 +59,8 @@ def build(case: Case) -> tuple[seam.Problem, Axes]:
 def _axes(case: Case) -> Axes:
     obtainable = case.offers.accelerators()
     configs = case.table.configurations
-    kept = [i for i in case.table.kept.tolist() if obtainable.issuperset(configs[i].accelerators)]
+    able = {i for i in case.table.kept.tolist() if obtainable.issuperset(configs[i].accelerators)}
+    kept = [i for i in sorted(able) if able.issuperset(case.table.pool(i))]
     used = {name for i in kept for name in configs[i].accelerators}
     offered = {option for option, _, _ in case.offers.commitments}
     return Axes(
@@ -88,22 +89,43 @@ def _pools(case: Case, axes: Axes, priced: Money) -> seam.Pools:
     configs = [case.table.configurations[i] for i in kept]
     class_of = np.array([c.demand_class for c in configs], np.int64)
     rate, offset = case.table.rate_rps[kept], case.table.offset_rps[kept]
+    pool_of = _pool_of(configs)
     batch = np.array([isinstance(d, Batch) for d in scenario.demand])
-    load = traffic.load
-    peak = np.where(batch[:, None], load.mean_rps.max(axis=2), load.peak_rps.max(axis=2))
-    may_stand = [[_may_stand(scenario, c.demand_class, place) for place in case.offers.places]
+    sizing = np.where(batch[:, None, None], traffic.load.mean_rps, traffic.load.peak_rps)
+    may_stand = [[_may_stand(scenario, c, place) for place in case.offers.places]
                  for c in configs]  # fmt: skip
     return seam.Pools(
         class_of=class_of,
-        pool_of=np.arange(len(kept)),
+        pool_of=pool_of,
         replica_gpus=_replica_gpus(case, axes, configs),
         rate_rps=rate,
         offset_rps=offset,
         small_rps=case.table.small_rps[kept],
         allowed=np.array(may_stand, bool).reshape(len(configs), len(axes.sites)),
-        replicas_max=np.ceil((peak[class_of] + offset[:, None]) / rate[:, None]) + 1,
+        replicas_max=_most_replicas(sizing[class_of], pool_of, rate, offset),
         energy_usd=_use(case, axes, priced),
     )  # fmt: skip
+
+
+def _pool_of(configs: list[Configuration]) -> NDArray[np.int64]:
+    """Number of each candidate's pool: one for the classes of a mix."""
+    number: dict[object, int] = {}
+    return np.array([number.setdefault(c.shared or i, len(number)) for i, c in enumerate(configs)],
+                    np.int64)  # fmt: skip
+
+
+def _most_replicas(
+    sizing_rps: Array, pool_of: NDArray[np.int64], rate_rps: Array, offset_rps: Array
+) -> Array:
+    """Replicas that carry all classes of a pool whole, and one more, (candidates, periods).
+
+    `sizing_rps` is of each candidate's class, (candidates, periods, blocks).
+    """
+    full = sizing_rps / rate_rps[:, None, None]
+    whole = np.zeros(full.shape)
+    np.add.at(whole, pool_of, full)
+    most = np.ceil(whole[pool_of].max(axis=2) + (offset_rps / rate_rps)[:, None]) + 1
+    return np.asarray(most, float)
 
 
 def _replica_gpus(case: Case, axes: Axes, configs: list[Configuration]) -> Array:
@@ -132,10 +154,10 @@ def packed_gpus(gpus: int, lot_gpus: int) -> float:
     return lot_gpus / (lot_gpus // gpus)
 
 
-def _may_stand(scenario: Scenario, demand_class: int, place: Place) -> bool:
-    demand = scenario.demand[demand_class]
-    assert isinstance(demand, Online | Batch)
-    return not demand.residency or place.site.region in demand.residency
+def _may_stand(scenario: Scenario, config: Configuration, place: Place) -> bool:
+    """Whether every class of the pool may be served there."""
+    classes = [scenario.demand[d] for d in config.shared_by or (config.demand_class,)]
+    return all(may_be_served(demand, place.site.region) for demand in classes)
 
 
 def _use(case: Case, axes: Axes, priced: Money) -> Array:

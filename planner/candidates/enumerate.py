@@ -84,6 +84,11 @@ class Configuration:
         return tuple(dict.fromkeys(part.accelerator for part in self.parts))
 
     @property
+    def shared(self) -> Configuration | None:
+        """What the candidates of one mix have in common; None of one that serves alone."""
+        return replace(self, demand_class=self.shared_by[0]) if self.shared_by else None
+
+    @property
     def layout(self) -> str:
         """tp8, tp8pp2, tp1dp8ep8; 2xtp4+3xtp8 of a disaggregated unit."""
         own = layout(self.tp, pp=self.pp, dp=self.dp, ep=self.ep)

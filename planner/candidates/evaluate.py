@@ -17,6 +17,7 @@ from planner.candidates.bands import StepBands
 from planner.candidates.disaggregated import Units, taken, units
 from planner.candidates.enumerate import Configuration, configurations
 from planner.candidates.measured import covered_classes, measured
+from planner.candidates.mixes import with_mixes
 from planner.candidates.prune import pruned
 from planner.candidates.replicas import modelled, no_cache
 from planner.candidates.table import TOO_FEW, Decoders, Table
@@ -451,4 +452,5 @@ def _table(draft: _Draft, scenario: Scenario, traffic: Traffic) -> Table:
         preempted_frac=np.full(len(draft.configs), np.nan),
         **draft.column,
     )
+    table = with_mixes(table, scenario, traffic)
     return replace(table, pruned_by=pruned(table))

@@ -16,7 +16,8 @@ def lowered(case: Case, shares: Mapping[str, float]) -> Case:
 
     Parameters
     ----------
-    shares : by candidate's name, in (0, 1]; a name that the table lacks is refused.
+    shares : by candidate's name, in (0, 1]; a name that the table lacks is refused. Candidates of
+        a mix are lowered together, by the smallest share that any of them has.
 
     Raises
     ------
@@ -29,7 +30,9 @@ def lowered(case: Case, shares: Mapping[str, float]) -> Case:
             raise ValueError(f"{name}: no candidate, or {share} is no share in (0, 1]")
     factor = np.ones(len(table.names))
     for name, share in shares.items():
-        factor[place[name]] = share
+        for i in table.pool(place[name]):
+            factor[i] = min(factor[i], share)
+    of_name = {table.names[i]: float(factor[i]) for i in np.flatnonzero(factor < 1).tolist()}
     found = replace(
         table,
         pool_rps=table.pool_rps * factor[:, None],
@@ -38,4 +41,4 @@ def lowered(case: Case, shares: Mapping[str, float]) -> Case:
         lambda_star_rps=table.lambda_star_rps * factor,
     )
     found = replace(found, pruned_by=pruned(found))
-    return replace(case, table=found, lowered={**case.lowered, **shares})
+    return replace(case, table=found, lowered={**case.lowered, **of_name})

@@ -113,15 +113,23 @@ def _spares(case: Case, axes: Axes, out: Array) -> tuple[Array, Array]:
 def _most_nodes(case: Case, axes: Axes, name: str) -> int:
     """Nodes of one accelerator that would carry every class at its highest peak."""
     need: dict[int, float] = {}
-    for i in axes.kept:
+    for i in sorted(axes.kept, key=lambda i: len(case.table.pool(i))):
         config = case.table.configurations[i]
         gpus = sum(part.gpus * part.copies for part in config.parts if part.accelerator == name)
         if gpus:
-            peak = case.traffic.load.peak_rps[config.demand_class].max()
-            replicas = np.ceil((peak + case.table.offset_rps[i]) / case.table.rate_rps[i])
-            nodes = float(replicas) * gpus / case.catalog.accelerators[name].gpus_per_node
-            need[config.demand_class] = max(need.get(config.demand_class, 0.0), nodes)
+            nodes = _replicas(case, i) * gpus / case.catalog.accelerators[name].gpus_per_node
+            shared = sum(need.get(d, 0.0) for d in config.shared_by if d != config.demand_class)
+            need[config.demand_class] = max(need.get(config.demand_class, 0.0), nodes - shared)
     return max(1, int(np.ceil(sum(need.values()))))
+
+
+def _replicas(case: Case, i: int) -> float:
+    """Whole replicas that carry all classes of a candidate's pool at their highest peaks."""
+    table, pool = case.table, case.table.pool(i)
+    peaks = case.traffic.load.peak_rps.max(axis=(1, 2))
+    of_pool = peaks[[table.configurations[j].demand_class for j in pool]]
+    lost = table.offset_rps[i] / table.rate_rps[i]
+    return float(np.ceil((of_pool / table.rate_rps[pool]).sum() + lost))
 
 
 def _stock(scenario: Scenario, when: Calendar, axes: Axes, option: str | None) -> Array:

@@ -37,7 +37,7 @@ from planner.simulate.pool import simulate
 from planner.simulate.rates import counted_requests
 
 Array = NDArray[np.float64]
-Kind = tuple[int, str]
+Kind = tuple[tuple[int, ...], str]
 
 ERROR_MARGIN = 0.12
 """Share by which simulation may exceed the formulas' rate of a pool: where a short run at that rate
@@ -54,9 +54,11 @@ def optimistic(case: Case) -> Case:
 
     At most the share of the stability limit that is planned at all, in pools of every size, and
     more replicas never carry less each. What pools carry and the lines below it move together;
-    pruning follows them.
+    pruning follows them. Mixes stay as they are: simulation never plans them above their row.
     """
-    table, open_ = case.table, np.array(_open(case), np.intp)
+    table = case.table
+    own = [i for i in _open(case) if not table.configurations[i].shared_by]
+    open_ = np.array(own, np.intp)
     if not open_.size:
         return case
     most = _most_planned(case)[open_, None]
@@ -129,8 +131,9 @@ def _gpus(table: Table) -> Array:
 
 
 def _kind(table: Table, i: int) -> Kind:
-    """Class and accelerators: those that compete for the same machines."""
-    return table.configurations[i].demand_class, table.configurations[i].hardware
+    """Class, or classes of a mix, and accelerators: those that compete for the same machines."""
+    config = table.configurations[i]
+    return config.shared_by or (config.demand_class,), config.hardware
 
 
 def _bounded(case: Case, kinds: Collection[Kind], tell: Tell, deadline: float) -> Case:
@@ -188,7 +191,7 @@ def answered(case: Case, leaned: Sequence[int], tell: Tell, deadline: float = ma
 
     First they get bounds, and all that may matter of their accelerators. Then, where one of an
     accelerator's candidates is simulated already, others are only asked whether they carry more an
-    accelerator: where four runs say no, that is their bound. The rest is simulated.
+    accelerator: where four runs say no, that is their bound. The rest is simulated, mixes always.
     """
     loose = {_kind(case.table, i) for i in leaned if np.isinf(case.table.most_ratio[i, -1])}
     if loose:
@@ -212,7 +215,7 @@ def _rivals(case: Case, leaned: Sequence[int]) -> tuple[dict[int, float], set[in
     """Rates of one replica that would beat the best simulated on its accelerator; and the others.
 
     Asked are those leaned on and what else may beat it; the others, to be simulated, are those of
-    accelerators without any simulated, and those that already are known to carry no more.
+    accelerators without any simulated, those that already are known to carry no more, and mixes.
     """
     table, seen = case.table, optimistic(case).table
     gpus = _gpus(table)
@@ -223,7 +226,7 @@ def _rivals(case: Case, leaned: Sequence[int]) -> tuple[dict[int, float], set[in
         mine = {i for i in leaned if _kind(table, i) == kind}
         known = np.flatnonzero(table.simulated & table.feasible).tolist()
         leaders = [i for i in known if _kind(table, i) == kind]
-        if not leaders:
+        if not leaders or len(kind[0]) > 1:
             others |= mine
             continue
         leader = max(leaders, key=lambda i: largest[i])

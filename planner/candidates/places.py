@@ -8,6 +8,7 @@ from planner.errors import ScenarioError
 from planner.facility import it_kw_of_feed
 from planner.finance.offers import Assumed, SiteCosts
 from planner.schema.catalog import Catalog
+from planner.schema.demand import Batch, DemandClass, Online
 from planner.schema.scenario import Scenario
 from planner.schema.sites import Site
 
@@ -30,6 +31,12 @@ class Place:
     def on_premises(self) -> bool:
         """Own or rented room: own machines stand there."""
         return self.costs is not None
+
+
+def may_be_served(demand: DemandClass, region: str) -> bool:
+    """Whether a class's residency admits a region."""
+    assert isinstance(demand, Online | Batch)
+    return not demand.residency or region in demand.residency
 
 
 def places(scenario: Scenario, catalog: Catalog) -> list[Place]:

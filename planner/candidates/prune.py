@@ -9,6 +9,9 @@ replicas or not, in pools of every size: any plan with i becomes one with j that
 larger than any of i's: larger ones may fill a rack worse.
 
 Disaggregated units also go where they save nothing, by their slope alone: see `_needless`.
+
+Mixes neither go nor replace anything: what a pool is worth that several classes share, none of its
+candidates says alone, and few are offered.
 """
 
 from __future__ import annotations
@@ -29,7 +32,8 @@ ROUNDING = 1e-9
 
 def pruned(table: Table) -> tuple[str, ...]:
     """Name of a configuration that replaces each one; empty where none does or it cannot serve."""
-    feasible = np.flatnonzero(table.feasible & (table.rate_rps > 0))
+    alone = np.array([not c.shared_by for c in table.configurations], bool)
+    feasible = np.flatnonzero(table.feasible & (table.rate_rps > 0) & alone)
     configs = [table.configurations[i] for i in feasible.tolist()]
     by = dominated_by(
         group=[(c.demand_class, _proportions(c)) for c in configs],

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from planner.candidates.case import Case
 from planner.candidates.enumerate import Configuration
+from planner.candidates.mix_rates import kept
 from planner.candidates.prune import pruned
 from planner.candidates.subject import Subject, pool_of, promise_of, subject_of
 from planner.candidates.table import TOO_FEW, Table
@@ -63,8 +64,9 @@ def refined(case: Case, places: Sequence[int], tell: Tell, deadline: float = mat
     ----------
     deadline : on the clock of `time.monotonic`; what is not begun by then stays as it is.
     """
-    found = side_by_side(lambda i: _one(case, i), places, "simulate", tell, deadline)
-    known = {i: one for i, one in zip(places, found, strict=True) if one is not None}
+    once = dict.fromkeys(case.table.pool(i)[0] for i in places)
+    found = side_by_side(lambda i: _of_pool(case, i), [*once], "simulate", tell, deadline)
+    known = {i: one for pool in found if pool is not None for i, one in pool.items()}
     if not known:
         return case
     table = case.table
@@ -83,7 +85,10 @@ def refined(case: Case, places: Sequence[int], tell: Tell, deadline: float = mat
         if rates[i, -1] <= 0:
             reasons[i] = "keeps its promise at no rate in simulation"
             continue
-        (slope[i],), (offset[i],) = lines(case, np.array([i]), rates[i : i + 1])
+        if table.configurations[i].shared_by:  # fitted once for all of its classes
+            slope[i], offset[i] = ratio[i] * slope[i], ratio[i] * offset[i]
+        else:
+            (slope[i],), (offset[i],) = lines(case, np.array([i]), rates[i : i + 1])
         reasons[i] = "" if slope[i] > 0 else TOO_FEW
         waiting[i], preempted[i] = one.kv_wait_frac, one.preempted_frac
     after = replace(
@@ -95,7 +100,9 @@ def refined(case: Case, places: Sequence[int], tell: Tell, deadline: float = mat
 
 
 def mates(table: Table, i: int) -> list[int]:
-    """Positions that differ from one in the engine alone, itself among them."""
+    """Positions that differ from one in the engine alone, itself among them; of a mix its own."""
+    if table.configurations[i].shared_by:
+        return table.pool(i)
 
     def make(one: Configuration) -> tuple[object, ...]:
         own = (one.demand_class, one.model, one.accelerator, one.quantization, one.kv_dtype,
@@ -167,6 +174,23 @@ class _Found:
     """Planned rate of one replica in pools of the table's sizes [1/s]."""
     kv_wait_frac: float
     preempted_frac: float
+
+
+def _of_pool(case: Case, i: int) -> dict[int, _Found]:
+    """What simulation says of all candidates of a pool."""
+    return _mix(case, i) if case.table.configurations[i].shared_by else {i: _one(case, i)}
+
+
+def _mix(case: Case, i: int) -> dict[int, _Found]:
+    """All candidates of a mix keep the same share of their rates."""
+    table, full = case.table, case.lowered.get(case.table.names[i], 1.0)
+    seen = kept(case, i, sizes=SIZES, pressed_size=PRESSED_SIZE, margin=MARGINS[0], seed=SEED)
+    return {
+        j: _Found(
+            seen.share * table.pool_rps[j] / full, float(table.kv_wait_frac[j]), seen.preempted_frac
+        )
+        for j in table.pool(i)
+    }
 
 
 def _one(case: Case, i: int) -> _Found:

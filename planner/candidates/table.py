@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -158,6 +159,20 @@ class Table:
             decode=slowed(unit.decode, of_decode[i] / found.planned_frac[i]),
         )
 
+    def pool(self, i: int) -> list[int]:
+        """Positions of the candidates that share the pools of one, itself among them."""
+        own = self.configurations[i].shared
+        return [i] if own is None else self._mixes[own]
+
+    @cached_property
+    def _mixes(self) -> dict[Configuration, list[int]]:
+        """Positions of each mix's candidates, by what they have in common."""
+        found: dict[Configuration, list[int]] = {}
+        for i, config in enumerate(self.configurations):
+            if config.shared is not None:
+                found.setdefault(config.shared, []).append(i)
+        return found
+
     def in_steps(self, i: int) -> Lengths:
         """Lengths of a configuration's class with answers counted in its decode steps."""
         gain = float(self.replica.decode_gain[i])
@@ -213,6 +228,9 @@ def rows(table: Table, usd_per_mtoken: Array, ways: tuple[str, ...]) -> list[Can
             CandidateRow(
                 id=table.names[i],
                 demand_class=table.classes[config.demand_class],
+                shares_with=[
+                    table.classes[d] for d in config.shared_by if d != config.demand_class
+                ],
                 model=config.model,
                 accelerator=config.accelerator,
                 quantization=config.quantization,

@@ -17,18 +17,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linprog
 
-from planner.perf.mixture import Member, mix_star
+from planner.perf.mixture import Member, mix_star, mixed
 from planner.perf.pooling import capacity_line
+from planner.perf.queueing import Binding, stability_limit
 from planner.perf.replica import Replica
 
 Array = NDArray[np.float64]
 
 RAYS = (0.002, 0.02, 0.06, 0.15, 0.3, 0.5, 0.7, 0.85, 0.94, 0.98, 0.998)
 """Shares of one class of two: the border bends most where the other is almost absent."""
+CAPS = (int(Binding.UTILIZATION_CAP), int(Binding.STABILITY))
+"""Bindings that no pool's size lifts."""
 NOISE_FRAC = 1e-9
 """An offset below this share of the slope is rounding."""
-SMALL_SIZES = (1, 2, 3)
-"""Pools whose capacity is said without a line."""
 RARE_FRAC = 0.002
 """Share of a class that is almost absent from a mix of three or more."""
 ROW_MARGIN = 0.05
@@ -134,8 +135,8 @@ class MixLine:
     """Slope: sum of lambda_d / rate_d <= k - offset / rate."""
     offset_rps: Array
     """Over the rate the same for all members."""
-    small_rps: Array
-    """(members, 3): sum of lambda_d / small_d <= 1 in pools of 1, 2 and 3."""
+    pool_rps: Array
+    """(members, pool sizes): sum of lambda_d / (k pool_dk) <= 1 in a pool of k."""
 
 
 def mix_lines(
@@ -154,16 +155,37 @@ def mix_lines(
     Parameters
     ----------
     expected_rps : the members' largest rates, to be carried by one pool [1/s], (members,).
-    pool_sizes : k, ascending from 1, with 1, 2 and 3 among them.
+    pool_sizes : k, ascending from 1.
     """
     asked, shares = np.asarray(expected_rps, float), rays(len(members))
-    borders = [
-        border(replica, members, shares, replicas=float(k), utilization_max=utilization_max)
-        for k in pool_sizes
-    ]
-    # More replicas never carry less each.
-    by_size = np.maximum.accumulate(np.stack(borders), axis=0)
+    columns = [_of_ray(replica, members, row, pool_sizes, utilization_max) for row in shares]
+    by_size = np.stack(columns, axis=2)
     return [_line(shares, by_size[:, c], asked, pool_sizes) for c in range(by_size.shape[1])]
+
+
+def _of_ray(
+    replica: Replica,
+    members: Sequence[Member],
+    shares: Array,
+    pool_sizes: Sequence[int],
+    utilization_max: float | None,
+) -> Array:
+    """Border of pools of every size on one ray, (sizes, candidates).
+
+    More replicas never carry less each: what no larger pool exceeds is not asked again.
+    """
+    row = shares.tolist()
+    stable = stability_limit(replica, mixed([m.lengths for m in members], row))
+    found = np.zeros((len(pool_sizes), stable.size))
+    for n, k in enumerate(pool_sizes):
+        star = mix_star(
+            replica, members, row, replicas=float(k), utilization_max=utilization_max,
+            stability_rps=stable,
+        )  # fmt: skip
+        found[n:] = np.maximum(found[n], star.rate_rps)
+        if np.isin(star.binding, CAPS).all():
+            break
+    return found
 
 
 def _line(shares: Array, borders: Array, asked: Array, pool_sizes: Sequence[int]) -> MixLine | None:
@@ -180,5 +202,4 @@ def _line(shares: Array, borders: Array, asked: Array, pool_sizes: Sequence[int]
     carried = parts * (1.0 - ROW_MARGIN) * sizes
     slope, offset = (float(x) for x in capacity_line(sizes, carried, expected))
     offset = offset if offset > NOISE_FRAC * slope else 0.0
-    small = carried[[list(pool_sizes).index(k) for k in SMALL_SIZES]]
-    return MixLine(slope * row, offset * row, row[:, None] * small)
+    return MixLine(slope * row, offset * row, row[:, None] * carried / sizes)

@@ -163,6 +163,7 @@ def mix_star(
     *,
     replicas: float = 1.0,
     utilization_max: float | None = None,
+    stability_rps: Array | None = None,
 ) -> Capacity:
     """Largest total rate of one replica at which the promises to all members hold [1/s].
 
@@ -171,6 +172,7 @@ def mix_star(
     shares : of the requests, above 0, of sum 1.
     replicas : k behind a work-aware balancer.
     utilization_max : most of the mixed stream's stability limit; as in `lambda_star` if not given.
+    stability_rps : that limit, where it is known already.
 
     Returns
     -------
@@ -181,7 +183,7 @@ def mix_star(
     stream = mixed([m.lengths for m in members], shares)
     scv = float(np.dot(shares, [m.arrival_cv**2 for m in members]))
     arrivals = Arrivals(scv, replicas)
-    stable = stability_limit(replica, stream)
+    stable = stability_limit(replica, stream) if stability_rps is None else stability_rps
     promises = [
         promise_of(
             shape, arrivals, ttft_s=m.ttft_s, ttft_percentile=m.ttft_percentile, tpot_s=m.tpot_s,

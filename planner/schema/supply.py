@@ -84,6 +84,10 @@ class Supply(Frozen):
     catalog's speculators.yaml proposes tokens), disaggregated (prompts are computed on some
     replicas and answered on others, of the same or of another accelerator; the KV cache moves over
     the network between them; online classes only)."""
+    mixes: bool = False
+    """Whether online classes of one model may share pools, two or three classes a pool, each kept
+    to its own promise: pays where every class alone leaves a good part of its last replica idle, as
+    small classes of a large model do; more candidates take longer to plan."""
     tp_max: Annotated[int, Field(ge=1, le=72)] = 16
     """Largest tensor-parallel degree."""
     pp_max: Annotated[int, Field(ge=1, le=8)] = 2

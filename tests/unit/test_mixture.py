@@ -221,10 +221,9 @@ def test_a_mix_line_lies_below_the_border_of_every_pool():
         border = mix_region.border(REPLICA, members, shares, replicas=k)[0] * k
         on_line = (k - lost[0]) / (shares @ (1.0 / line.rate_rps))
         assert np.all(on_line <= border)
-        if k <= 3:
-            small = 1.0 / (shares @ (1.0 / line.small_rps[:, k - 1]))
-            assert np.all(small <= border)
-            assert np.all(small >= on_line * (1 - 1e-9))
+        tabulated = 1.0 / (shares @ (1.0 / (k * line.pool_rps[:, sizes.index(k)])))
+        assert np.all(tabulated <= border)
+        assert np.all(tabulated >= on_line * (1 - 1e-9))
     # On the ray expected it gives up no more than the margin and what the other rays ask.
     usual = np.array([30.0, 6.0]) / 36.0
     whole = mixture.mix_star(REPLICA, members, usual, replicas=8).rate_rps[0] * 8
