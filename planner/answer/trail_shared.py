@@ -29,8 +29,9 @@ def row_items(decided: Decided, c: int, s: int) -> Items:
     found = [
         item("Pool shared with", ", ".join(n for n, d in zip(names, parts, strict=True) if d != c),
              "", "one stream, each class by its own promise"),
-        item("What a pool of k replicas carries", f"{row} <= k - {lost:.3g}", "",
-             "requests/s of each class over what a replica carries of it"),
+        item("Replicas lost in the shared pool", lost, "replicas",
+             f"k replicas carry {row} <= k - {lost:.3g}: requests/s of each class over what a "
+             "replica carries of it"),
         item("Replicas of the whole pool", float(replicas), "replicas", when),
     ]  # fmt: skip
     shares = load[:, b] / load[:, b].sum()
