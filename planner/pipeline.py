@@ -25,10 +25,11 @@ from planner.candidates.lower import lowered
 from planner.candidates.offers import offers
 from planner.candidates.table import rows
 from planner.candidates.traffic import traffic
-from planner.decide import Clock, Progress, decided
+from planner.decide import Clock, decided
 from planner.errors import InfeasibleError
 from planner.files.catalog import load_catalog
 from planner.files.names import notes
+from planner.progress import Tell
 from planner.result import CandidateRow, Plan
 from planner.schema.catalog import Catalog
 from planner.schema.demand import Online
@@ -48,7 +49,7 @@ def solve(
     refine: bool = True,
     options: bool = False,
     shares: Mapping[str, float] | None = None,
-    progress: Progress | None = None,
+    progress: Tell | None = None,
 ) -> Plan:
     """Cheapest fleet for a scenario, proven within `gap`.
 

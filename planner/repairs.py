@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from planner import pipeline
 from planner.candidates.subject import Subject, pool_of, promise_of
 from planner.errors import InfeasibleError, StoppedError
 from planner.files.catalog import load_catalog
 from planner.perf.pooling import carried_rps
+from planner.progress import Count, Stage, Tell
 from planner.result import (
     CandidateRow,
     Plan,
@@ -28,8 +30,6 @@ from planner.verification.shared import mixed_stream
 from planner.verification.subjects import grounds, question_of
 from planner.verification.verify import verify
 
-Progress = Callable[[str, float, "float | None"], None]
-"""what is done, seconds since this step's start, gap where there is one"""
 ROUNDS = 4
 MARGIN = 0.01
 """Rates are lowered by this much below those that held, so that other requests hold too."""
@@ -51,7 +51,7 @@ def repair(
     seed: int = 0,
     taken_per_node_day: float = 0.0,
     replay: Sequence[Ask] = (),
-    progress: Progress | None = None,
+    progress: Tell | None = None,
 ) -> Plan:
     """A plan that keeps its promises in simulation, with what that cost; its verification says.
 
@@ -76,29 +76,33 @@ def repair(
     """
     rows = catalog or load_catalog()
     before, answer = plan, plan
+    steps: list[RepairRound] = []
 
-    def verified(answer: Plan) -> Verification:
+    def tell(stage: Stage) -> None:
+        if progress is not None:
+            progress(replace(stage, within=Count(len(steps) + 1, rounds, "round")))
+
+    def verified(answer: Plan, tell: Tell | None) -> Verification:
         return verify(
             answer, catalog=rows, seed=seed, taken_per_node_day=taken_per_node_day, replay=replay,
-            progress=progress,
+            progress=tell,
         )  # fmt: skip
 
-    verdict = found or verified(plan)
+    verdict = found or verified(plan, progress)
     shares: dict[str, float] = {}
-    steps: list[RepairRound] = []
     ended = f"a promise still breaks after {rounds} rounds"
     while not verdict.kept and len(steps) < rounds:
         try:
-            lower = _tightened(answer, verdict, rows, shares, seed=seed, replay=replay)
+            lower = _tightened(answer, verdict, rows, shares, seed=seed, replay=replay, tell=tell)
             if not lower and (steps or _settled(answer, verdict)):
                 ended = _why_not(verdict)
                 break
             shares |= lower
             new = pipeline.solve(
                 question_of(plan), catalog=rows, gap=plan.gap_asked_frac, refine=True,
-                time_limit_s=time_limit_s, shares=shares, progress=progress,
+                time_limit_s=time_limit_s, shares=shares, progress=tell,
             )  # fmt: skip
-            verdict = verified(new)
+            verdict = verified(new, tell)
         except InfeasibleError as error:
             ended = f"no fleet meets the lowered rates: {'; '.join(error.reasons)}"
             break
@@ -169,6 +173,7 @@ def _tightened(
     *,
     seed: int,
     replay: Sequence[Ask],
+    tell: Tell,
 ) -> dict[str, float]:
     """Lower shares for candidates that broke at a rate for which they were planned.
 
@@ -183,6 +188,7 @@ def _tightened(
     on = grounds(plan, catalog)
     lower: dict[str, float] = {}
     for load in worst.values():
+        tell(Stage("find rates that hold", Count(len(lower), len(worst), "candidates")))
         # Candidates of one mix have one row: they are lowered together.
         pool = list(load.asked_rps)
         held = _held_share(on.known, rows, load, seed) * min(shares.get(n, 1.0) for n in pool)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from planner.cli.progress import progress_line
+from planner.cli.progress import progress_bar
 from planner.cli.shared import (
     cache_option,
     catalog_option,
@@ -27,8 +27,8 @@ from planner.cli.trace_options import (
 )
 
 if TYPE_CHECKING:
-    from planner.cli.progress import Progress
     from planner.files.traces import Trace
+    from planner.progress import Tell
     from planner.result import Plan
     from planner.schema.catalog import Catalog
     from planner.verification.replays import Ask
@@ -130,7 +130,7 @@ def command(
         raise click.UsageError("--class, --column-map, --time-unit and --clean belong to --trace")
     read = _trace(trace, column_map(columns), time_unit, clean)
     how = _How(rows, seed, interruptions, _asks(read, demand_class, rate))
-    with progress_line(quiet=quiet) as progress:
+    with progress_bar(quiet=quiet) as progress:
         answer = _plan(plan, rows, time_limit_s, refine, progress)
         answer = _verified(answer, how, progress)
         if repair:
@@ -149,7 +149,7 @@ class _How:
     replay: list[Ask]
 
 
-def _verified(plan: Plan, how: _How, progress: Progress | None) -> Plan:
+def _verified(plan: Plan, how: _How, progress: Tell | None) -> Plan:
     """The plan with what simulation says of it."""
     import planner
     from planner.errors import StoppedError
@@ -169,7 +169,7 @@ def _verified(plan: Plan, how: _How, progress: Progress | None) -> Plan:
 
 
 def _repaired(
-    plan: Plan, how: _How, rounds: int, time_limit_s: float, progress: Progress | None
+    plan: Plan, how: _How, rounds: int, time_limit_s: float, progress: Tell | None
 ) -> Plan:
     """A plan that keeps its promises, or the last that was tried."""
     import planner
@@ -224,7 +224,7 @@ def _asks(traces: list[Trace], demand_class: str, rate: Literal["plan", "trace"]
 
 
 def _plan(
-    name: str, rows: Catalog, time_limit_s: float, refine: bool, progress: Progress | None
+    name: str, rows: Catalog, time_limit_s: float, refine: bool, progress: Tell | None
 ) -> Plan:
     """A plan file, or the plan of a scenario."""
     import planner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from planner.candidates.subject import Subject, pool_of
 from planner.errors import ScenarioError
 from planner.files.traces import Trace
+from planner.progress import Count, Stage, Tell, unheard
 from planner.result import Plan, ReplayedTrace
 from planner.schema.demand import Online
 from planner.schema.scenario import Scenario
@@ -57,6 +58,8 @@ class _Job:
     stream: Stream
     share: float
     """Of the class's traffic that the pool's whole replicas serve."""
+    of: int
+    """Jobs of the trace in all."""
 
     @property
     def planned_rps(self) -> float:
@@ -69,7 +72,7 @@ def replayed(
     on: Grounds,
     *,
     seed: int,
-    tell: Callable[[str], None] = lambda step: None,
+    tell: Tell = unheard,
 ) -> list[ReplayedTrace]:
     """The trace against every pool of its class, each where it is busiest.
 
@@ -78,8 +81,8 @@ def replayed(
     ScenarioError : no such class, no times in the trace, too few requests.
     """
     found = []
-    for job in _jobs(ask, on, seed):
-        tell(f"replay {ask.trace.name} against {job.load.name}")
+    for number, job in enumerate(_jobs(ask, on, seed)):
+        tell(Stage("replay", Count(number, job.of, "pools")))
         found.append(_row(ask, job))
     return found
 
@@ -139,7 +142,7 @@ def _jobs(
         stream = replace(
             stream, beside=planned_beside(load, on.known, stream, seed + number + SEEDS_APART)
         )
-        yield _Job(load, subject, subject.demand, stream, share)
+        yield _Job(load, subject, subject.demand, stream, share, len(groups))
 
 
 def _class_of(ask: Ask, scenario: Scenario) -> str:

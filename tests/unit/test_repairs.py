@@ -12,6 +12,7 @@ from planner.candidates import refine
 from planner.candidates.lower import lowered
 from planner.errors import InfeasibleError
 from planner.files.traces import read_trace
+from planner.progress import Count, Stage
 from planner.result import Verification
 from planner.verification.replays import Ask
 from tests.formulas import on_formulas
@@ -89,8 +90,9 @@ class Loop:
     def kept(self):
         return len(self.asked) >= self.kept_after
 
-    def solve(self, question, *, shares, refine, **more):
+    def solve(self, question, *, shares, refine, progress, **more):
         assert refine
+        progress(Stage("solve"))
         self.asked.append(dict(shares))
         if self.fails and len(self.asked) == 2:
             raise self.fails
@@ -120,7 +122,9 @@ def test_rounds_until_kept_and_what_they_cost(monkeypatch, plan):
 
 
 def test_rounds_are_bounded(monkeypatch, plan):
-    found, story = repaired(Loop(monkeypatch), plan, rounds=2)
+    told = []
+    found, story = repaired(Loop(monkeypatch), plan, rounds=2, progress=told.append)
+    assert [stage.within for stage in told] == [Count(n, 2, "round") for n in (1, 2)]
     assert not found.verification.kept
     assert story.ended == "a promise still breaks after 2 rounds"
     assert found.npv_usd == plan.npv_usd + 2
