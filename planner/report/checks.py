@@ -123,7 +123,15 @@ def _owed(sheet: CommitmentsSheet | None) -> list[Check]:
             found=f"={sheet.owed}", found_value=sheet.owed_usd,
             expected=f"={sheet.owed_in_costs}", expected_value=sheet.owed_usd,
             style=CENTS, money=True, when_plan_shown=True,
-        )
+        ),
+        *(
+            Check(
+                name=f"Leases by contract = ledger: {one.what}", note="USD, sum over all periods",
+                found=f"={one.found}", found_value=one.found_usd, expected=f"={one.expected}",
+                expected_value=one.expected_usd, style=CENTS, money=True, when_plan_shown=True,
+            )
+            for one in sheet.leases
+        ),
     ]  # fmt: skip
 
 
