@@ -449,6 +449,7 @@ def _table(draft: _Draft, scenario: Scenario, traffic: Traffic) -> Table:
         simulated_ratio=np.full(len(draft.configs), np.nan),
         most_ratio=np.full(draft.pool_rps.shape, np.inf),
         preempted_frac=np.full(len(draft.configs), np.nan),
+        least=np.ones(len(draft.configs)),
         **draft.column,
     )
     return replace(table, pruned_by=pruned(table))
