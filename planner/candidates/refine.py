@@ -127,11 +127,16 @@ def whole_rates(sizes: Array, rates_rps: Array) -> Array:
 
 
 def lines(case: Case, places: NDArray[np.intp], rates_rps: Array) -> tuple[Array, Array]:
-    """Slopes and offsets of pools that carry these rates a replica, (places, pool sizes)."""
+    """Slopes and offsets of pools that carry these rates a replica, (places, pool sizes).
+
+    Pools of fewer replicas than a pool may have carry nothing.
+    """
     sizes = np.array(case.table.pool_sizes, float)
+    fewest = case.table.least[places]
+    rates_rps = np.where(sizes < fewest[:, None], 0.0, rates_rps)
     peaks = case.traffic.load.peak_rps.max(axis=(1, 2))
     peak = peaks[[case.table.configurations[i].demand_class for i in places.tolist()]]
-    expected = np.maximum(peak / rates_rps[:, -1], 1.0)
+    expected = np.maximum(peak / rates_rps[:, -1], fewest)
     held = np.where((expected > LARGE_REPLICAS)[:, None], whole_rates(sizes, rates_rps), rates_rps)
     a, delta = capacity_line(sizes, held * sizes, expected)
     return a, np.where(delta > NOISE_FRAC * a, delta, 0.0)

@@ -53,7 +53,9 @@ SECONDS = click.FloatRange(min=1)
 @column_map_option
 @time_unit_option
 @clean_option
-@click.option("--repair", is_flag=True, help="Lower the rates of what broke and solve again.")
+@click.option(
+    "--repair", is_flag=True, help="Plan again with lower rates of what broke, or larger pools."
+)
 @click.option(
     "--rounds", type=click.IntRange(1, 20), default=4, show_default=True, help="Most repairs."
 )
@@ -105,8 +107,8 @@ def command(
 
     --trace replays a log with time stamps, prompt and answer tokens and, where it has them, prefix
     hits, in the formats of `planner workload fit`, against each pool of its class at its busiest.
-    --repair mends what it breaks at the planned rate; where it asks for more than was planned, the
-    reason says by how much.
+    --repair mends what it breaks at the planned rate, with more replicas where requests come at
+    once; where it asks for more than was planned, the reason says by how much.
 
     \b
     Example:
