@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,39 +11,32 @@ from planner.answer.decided import Decided
 from planner.answer.tax import in_convention
 from planner.candidates.assemble import build
 from planner.candidates.case import Case
+from planner.progress import Stage, Tell, unheard
 
 if TYPE_CHECKING:
     from planner.optimize.highs import Progress as SolverProgress
 
 LEAST_S = 1.0
 """Least time of a search: one that begins late still says what it sees."""
-Progress = Callable[[str, float, "float | None"], None]
-"""step, seconds since the start, gap where there is one"""
 
 
 class Clock:
-    """Wall time by step, the progress callback, and the one deadline of all steps."""
+    """Wall time by step, who is told of it, and the one deadline of all steps."""
 
-    def __init__(self, progress: Progress | None, time_limit_s: float) -> None:
-        self._progress, self._limit_s = progress, time_limit_s
-        self._start = time.perf_counter()
+    def __init__(self, progress: Tell | None, time_limit_s: float) -> None:
+        self.tell, self._limit_s = progress or unheard, time_limit_s
         self._begun = time.monotonic()
         self._marks: list[tuple[str, float]] = []
 
     def step(self, name: str) -> None:
         """A step begins."""
         self._marks.append((name, time.perf_counter()))
-        self.detail(name)
-
-    def detail(self, text: str) -> None:
-        """What a step is at."""
-        if self._progress is not None:
-            self._progress(text, time.perf_counter() - self._start, None)
+        self.tell(Stage(name))
 
     def solving(self, now: SolverProgress) -> None:
         """The solver reports."""
-        if self._progress is not None:
-            self._progress("solve", time.perf_counter() - self._start, now.gap_frac)
+        gap_frac = now.gap_frac if math.isfinite(now.gap_frac) else None
+        self.tell(Stage(self._marks[-1][0], gap_frac=gap_frac))
 
     def deadline(self, share: float = 1.0) -> float:
         """When a share of the time is over, on the clock of `time.monotonic`."""

@@ -25,10 +25,11 @@ from planner.candidates.lower import lowered
 from planner.candidates.offers import offers
 from planner.candidates.table import rows
 from planner.candidates.traffic import traffic
-from planner.decide import Clock, Progress, decided
+from planner.decide import Clock, decided
 from planner.errors import InfeasibleError
 from planner.files.catalog import load_catalog
 from planner.files.names import notes
+from planner.progress import Tell
 from planner.result import CandidateRow, Plan
 from planner.schema.catalog import Catalog
 from planner.schema.demand import Online
@@ -48,7 +49,8 @@ def solve(
     refine: bool = True,
     options: bool = False,
     shares: Mapping[str, float] | None = None,
-    progress: Progress | None = None,
+    least: Mapping[str, int] | None = None,
+    progress: Tell | None = None,
 ) -> Plan:
     """Cheapest fleet for a scenario, proven within `gap`.
 
@@ -62,6 +64,7 @@ def solve(
     options : compare it with all on demand, all reserved, all owned, API only and nothing, each
         solved to 1 % in a second process meanwhile; answers are kept in the user's cache.
     shares : by candidate, the part of its rates to plan with; all of them where missing.
+    least : by candidate, the fewest replicas of its pools, as for `candidates.lower`.
     progress : told about every step, and the gap while solving.
 
     Raises
@@ -72,8 +75,8 @@ def solve(
     """
     clock = Clock(progress, time_limit_s)
     question = case(scenario, catalog or load_catalog(), clock)
-    if shares:
-        question = lowered(question, shares)
+    if shares or least:
+        question = lowered(question, shares or {}, least)
     start = refinement.prepared(question, clock) if refine else None
     with _beside(start.first if start else question) if options else nullcontext() as others:
         if start:

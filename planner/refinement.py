@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from planner.candidates.case import Case
 from planner.decide import LEAST_S, Clock, decided
 from planner.errors import InfeasibleError, StoppedError
 from planner.schema.demand import Online
+
+if TYPE_CHECKING:
+    from planner.optimize.highs import Progress as SolverProgress
 
 SAME = 1e-4
 """Relative rise of the relaxation's bound below which what it leans on is a tie."""
@@ -61,8 +65,8 @@ def prepared(question: Case, clock: Clock) -> Prepared:
     clock.step("simulate")
     first = None
     if known:
-        first = refined(question, known[1 : 1 + known[0]], clock.detail, deadline)
-        question = refined(first, known[1 + known[0] :], clock.detail, deadline)
+        first = refined(question, known[1 : 1 + known[0]], clock.tell, deadline)
+        question = refined(first, known[1 + known[0] :], clock.tell, deadline)
     bound_usd = -math.inf
     while clock.left_s(PREPARING_SHARE) > 0:
         clock.step("relax")
@@ -76,7 +80,7 @@ def prepared(question: Case, clock: Clock) -> Prepared:
             break
         bound_usd = found.bound_usd
         clock.step("simulate")
-        question = optimistic.answered(question, more, clock.detail, deadline)
+        question = optimistic.answered(question, more, clock.tell, deadline)
     return Prepared(first or question, question, key)
 
 
@@ -173,7 +177,7 @@ class _Search:
             beat_usd = (1 - gap) * self.best.solution.cost_usd
         found = leaning(
             problem, beat_usd=beat_usd, time_limit_s=max(self.clock.left_s(), LEAST_S),
-            progress=self.clock.solving,
+            progress=self._proving,
         )  # fmt: skip
         if math.isfinite(found.bound_usd):
             self.bound_usd = max(self.bound_usd, found.bound_usd)
@@ -181,6 +185,12 @@ class _Search:
         if self.stopped or not found.serving or self.bound_usd >= beat_usd:
             return None
         return formulaic(self.question, [axes.kept[c] for c in found.serving])
+
+    def _proving(self, now: SolverProgress) -> None:
+        """The solver reports: of its bound, which holds for the best plan too."""
+        if self.best is not None:
+            cost_usd, bound_usd = self.best.solution.cost_usd, max(now.bound, self.bound_usd)
+            self.clock.solving(replace(now, incumbent=cost_usd, bound=bound_usd))
 
     def _in_its_convention(self, best: Decided) -> Case:
         return replace(self.question, offers=best.case.offers)
@@ -193,7 +203,7 @@ class _Search:
             return
         self.clock.step("simulate")
         deadline = self.clock.deadline(PLANNING_SHARE if self.best is None else 1.0)
-        self.question = answered(self.question, more, self.clock.detail, deadline)
+        self.question = answered(self.question, more, self.clock.tell, deadline)
 
     def answer(self, best: Decided) -> Decided:
         """The best plan with the bound, and the table of all that was simulated."""

@@ -1,15 +1,17 @@
-"""Repair of a plan whose promises break in simulation: lower what broke, solve and verify again."""
+"""Repair of a plan whose promises break in simulation: change what broke, solve, verify again."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from planner import pipeline
 from planner.candidates.subject import Subject, pool_of, promise_of
 from planner.errors import InfeasibleError, StoppedError
 from planner.files.catalog import load_catalog
 from planner.perf.pooling import carried_rps
+from planner.progress import Count, Stage, Tell
 from planner.result import (
     CandidateRow,
     Plan,
@@ -19,17 +21,16 @@ from planner.result import (
     TestedPool,
     Verification,
 )
+from planner.result.verification import alike
 from planner.schema.catalog import Catalog
 from planner.schema.demand import Online
 from planner.simulate.mixture import largest_mix_rate
 from planner.simulate.rates import refined_rate
-from planner.verification.replays import Ask, beyond_plan, held_fracs
+from planner.verification.replays import LARGER, Ask, Mend, beyond_plan, mends
 from planner.verification.shared import mixed_stream
 from planner.verification.subjects import grounds, question_of
 from planner.verification.verify import verify
 
-Progress = Callable[[str, float, "float | None"], None]
-"""what is done, seconds since this step's start, gap where there is one"""
 ROUNDS = 4
 MARGIN = 0.01
 """Rates are lowered by this much below those that held, so that other requests hold too."""
@@ -39,6 +40,27 @@ SLACK = 1e-6
 """Relative; loads and planned rates that differ by less are equal."""
 SEED_APART = 1_000
 """From the seed that found a rate wanting to the one that measures what holds."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """With what candidates are planned, by name."""
+
+    shares: dict[str, float] = field(default_factory=dict)
+    """Part of the rates first planned with."""
+    least: dict[str, int] = field(default_factory=dict)
+    """Fewest replicas of a pool."""
+
+    def __bool__(self) -> bool:
+        return bool(self.shares or self.least)
+
+    def tighter(self, other: Change) -> Change:
+        """The lower shares and the larger pools of both."""
+        shares, least = self.shares, self.least
+        return Change(
+            {n: min(shares.get(n, 1.0), other.shares.get(n, 1.0)) for n in shares | other.shares},
+            {n: max(least.get(n, 1), other.least.get(n, 1)) for n in least | other.least},
+        )
 
 
 def repair(
@@ -51,15 +73,16 @@ def repair(
     seed: int = 0,
     taken_per_node_day: float = 0.0,
     replay: Sequence[Ask] = (),
-    progress: Progress | None = None,
+    progress: Tell | None = None,
 ) -> Plan:
     """A plan that keeps its promises in simulation, with what that cost; its verification says.
 
     Each round plans on simulated rates, lowers those of every candidate that broke though it was
     planned on simulated ones to the largest that keeps its promise where it broke, under a trace
-    too, solves again and verifies. A plan that keeps its promises comes back as it is, and so does
-    one that rates cannot mend: where a trace asks for more than was planned, or a promise could
-    not be tried.
+    too, solves again and verifies. Where a trace's requests come at once, so that none of its
+    rates is kept, the candidate's pools get as many replicas as keep it instead. A plan that keeps
+    its promises comes back as it is, and so does one that cannot be mended: where a trace asks for
+    more than was planned, or a promise could not be tried.
 
     Parameters
     ----------
@@ -76,39 +99,44 @@ def repair(
     """
     rows = catalog or load_catalog()
     before, answer = plan, plan
+    steps: list[RepairRound] = []
 
-    def verified(answer: Plan) -> Verification:
+    def tell(stage: Stage) -> None:
+        if progress is not None:
+            progress(replace(stage, within=Count(len(steps) + 1, rounds, "round")))
+
+    def verified(answer: Plan, tell: Tell | None) -> Verification:
         return verify(
             answer, catalog=rows, seed=seed, taken_per_node_day=taken_per_node_day, replay=replay,
-            progress=progress,
+            progress=tell,
         )  # fmt: skip
 
-    verdict = found or verified(plan)
-    shares: dict[str, float] = {}
-    steps: list[RepairRound] = []
+    verdict = found or verified(plan, progress)
+    change = Change()
     ended = f"a promise still breaks after {rounds} rounds"
     while not verdict.kept and len(steps) < rounds:
         try:
-            lower = _tightened(answer, verdict, rows, shares, seed=seed, replay=replay)
-            if not lower and (steps or _settled(answer, verdict)):
+            more = _tightened(answer, verdict, rows, change, seed=seed, replay=replay, tell=tell)
+            if not more and (steps or _settled(answer, verdict)):
                 ended = _why_not(verdict)
                 break
-            shares |= lower
+            change = change.tighter(more)
             new = pipeline.solve(
                 question_of(plan), catalog=rows, gap=plan.gap_asked_frac, refine=True,
-                time_limit_s=time_limit_s, shares=shares, progress=progress,
+                time_limit_s=time_limit_s, shares=change.shares, least=change.least,
+                progress=tell,
             )  # fmt: skip
-            verdict = verified(new)
+            verdict = verified(new, tell)
         except InfeasibleError as error:
-            ended = f"no fleet meets the lowered rates: {'; '.join(error.reasons)}"
+            what = "so many replicas" if change.least else "the lowered rates"
+            ended = f"no fleet meets {what}: {'; '.join(error.reasons)}"
             break
         except (KeyboardInterrupt, StoppedError):
             ended = "stopped"
             break
         answer = new
-        steps.append(
-            RepairRound(lowered=dict(shares), npv_usd=answer.npv_usd, broken=verdict.broken)
-        )
+        tried = RepairRound(lowered=change.shares, npv_usd=new.npv_usd, broken=verdict.broken)
+        steps.append(tried.model_copy(update={"least_replicas": change.least}))
     if not steps and verdict.kept:
         return plan.model_copy(update={"verification": verdict})
     return _told(before, answer, verdict, steps, "every promise holds" if verdict.kept else ended)
@@ -121,14 +149,18 @@ def _told(
     story = Repair(
         npv_before_usd=before.npv_usd, npv_after_usd=answer.npv_usd, rounds=steps, ended=ended
     )
-    alike: dict[float, list[str]] = {}
-    for name, share in (steps[-1].lowered if steps else {}).items():
-        alike.setdefault(share, []).append(name)
+    last = steps[-1:] or [RepairRound(lowered={}, npv_usd=before.npv_usd, broken=0)]
     notes = [
-        f"Rates of {names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''} planned at "
-        f"{share:.1%} of what simulation first gave: a promise broke."
-        for share, names in alike.items()
+        f"Rates of {names} planned at {share:.1%} of what simulation first gave: a promise broke."
+        for share, names in alike(last[0].lowered)
     ]
+    notes += [
+        f"Pools of {names} planned with {n:,} replicas or more: fewer cannot answer in time what a "
+        "trace asks at once."
+        for n, names in alike(last[0].least_replicas)
+    ]
+    if notes:
+        notes.append(f"The repair costs {story.cost_usd:+,.0f} USD ({story.cost_frac:+.2%}).")
     return answer.model_copy(
         update={
             "verification": verdict.model_copy(update={"repair": story}),
@@ -151,9 +183,15 @@ def _settled(plan: Plan, verdict: Verification) -> bool:
 
 
 def _why_not(verdict: Verification) -> str:
-    """Why lower rates do not mend what is left."""
+    """Why nothing that could be changed mends what is left."""
     traces = _broken_traces(verdict)
-    found = [f"{row.trace}: {row.advice}" for row in traces]
+    found = [
+        f"{row.trace}: {row.advice}"
+        if beyond_plan(row)
+        else f"{row.trace}: {row.candidate} keeps its promise at no tenth of the rate, and in no "
+        f"pool of up to {LARGER[-1]} replicas: {row.reason}"
+        for row in traces
+    ]
     if len(traces) < verdict.broken:
         found.append("no load breaks at a rate it was planned for: nothing is left to lower")
     if verdict.unverified:
@@ -165,12 +203,13 @@ def _tightened(
     plan: Plan,
     verdict: Verification,
     catalog: Catalog,
-    shares: dict[str, float],
+    change: Change,
     *,
     seed: int,
     replay: Sequence[Ask],
-) -> dict[str, float]:
-    """Lower shares for candidates that broke at a rate for which they were planned.
+    tell: Tell,
+) -> Change:
+    """Lower shares, or larger pools, for candidates that broke at a rate they were planned for.
 
     What was planned on formulas, or asked for more than it was planned for, only needs the next
     solve, on simulated rates.
@@ -179,24 +218,35 @@ def _tightened(
     worst = _worst(verdict, rows)
     traces = _broken_traces(verdict)
     if not worst and not any(rows[row.candidate].simulated for row in traces):
-        return {}
-    on = grounds(plan, catalog)
-    lower: dict[str, float] = {}
+        return Change()
+    on, shares, found = grounds(plan, catalog), change.shares, Change()
     for load in worst.values():
+        tell(Stage("find rates that hold", Count(len(found.shares), len(worst), "candidates")))
         # Candidates of one mix have one row: they are lowered together.
         pool = list(load.asked_rps)
         held = _held_share(on.known, rows, load, seed) * min(shares.get(n, 1.0) for n in pool)
-        lower |= {name: min(held, lower.get(name, 1.0)) for name in pool}
+        found = found.tighter(Change(dict.fromkeys(pool, held)))
     for ask in replay if traces else ():
-        for at, frac in held_fracs(ask, on, seed=seed):
-            row = rows[at.candidate]
+        for mend in mends(ask, on, seed=seed, tell=tell):
+            row = rows[mend.load.candidate]
             if row.simulated:
-                held = _share(frac * at.rps_each, row, at.replicas, at.rps_each)
-                for name in _alike(row, plan.candidates):
-                    before = shares.get(name, 1.0)
-                    share = min(shares.get(row.id, 1.0) * held, before)
-                    lower[name] = min(lower.get(name, before), share)
-    return lower
+                found = found.tighter(_mended(mend, row, plan.candidates, shares))
+    return found
+
+
+def _mended(
+    mend: Mend, row: CandidateRow, every: Sequence[CandidateRow], shares: Mapping[str, float]
+) -> Change:
+    """What keeps a trace, for a candidate and those alike."""
+    names = _alike(row, every)
+    if mend.replicas:
+        return Change(least=dict.fromkeys(names, mend.replicas))
+    if not mend.frac:
+        return Change()
+    at = mend.load
+    held = _share(mend.frac * at.rps_each, row, at.replicas, at.rps_each)
+    share = shares.get(row.id, 1.0) * held
+    return Change({name: min(share, shares.get(name, 1.0)) for name in names})
 
 
 def _alike(row: CandidateRow, every: Sequence[CandidateRow]) -> list[str]:

@@ -63,3 +63,12 @@ def company() -> Plan:
             supply={"options": ["owned", "on_demand", "api"], "prices": prices},
         )
     )[1]
+
+
+@cache
+def leased(standard: str) -> Plan:
+    """Everything at once, with the contract a lease of named machines at a rate of its own."""
+    lease = {"dedicated": ["reserved_1y"], "short_term_elected": False, "standard": standard,
+             "borrowing_rate": 0.07}  # fmt: skip
+    found = with_contract(decide(question(lease=lease))[0])
+    return found.model_copy(update={"gap_frac": 0.0})

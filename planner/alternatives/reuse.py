@@ -16,6 +16,9 @@ from planner.schema.catalog import Catalog
 from planner.schema.demand import Batch, Online
 
 CACHE, ROUTING = "no_prefix_cache", "no_cache_routing"
+LATE = (
+    "What prefix caching and cache-aware routing are worth was not solved in time: stopped early."
+)
 TITLES = {CACHE: "Without prefix caching", ROUTING: "Without cache-aware routing"}
 
 
@@ -55,7 +58,10 @@ def with_hits(question: Case, kept_frac: float) -> Case:
 
 
 def with_reuse_values(plan: Plan, found: Sequence[Answered], catalog: Catalog) -> Plan:
-    """The plan with what each kind of reuse saves; as it is where none was asked for."""
+    """The plan with what each kind of reuse saves, or a note where that is missing.
+
+    As it is where no class has prefix hits: then none was asked for.
+    """
     kept = kept_fracs(catalog)
     values = [
         ReuseValue(
@@ -66,4 +72,6 @@ def with_reuse_values(plan: Plan, found: Sequence[Answered], catalog: Catalog) -
         for one in found
         if one.row.name in TITLES
     ]  # fmt: skip
-    return plan.model_copy(update={"reuse_values": values})
+    asked = any(one.get("prefix_cache_hit_frac") for one in plan.scenario.get("demand", []))
+    notes = [*plan.notes, LATE] if asked and len(values) < len(TITLES) else plan.notes
+    return plan.model_copy(update={"reuse_values": values, "notes": notes})

@@ -450,6 +450,7 @@ def _table(draft: _Draft, scenario: Scenario, traffic: Traffic) -> Table:
         simulated_ratio=np.full(len(draft.configs), np.nan),
         most_ratio=np.full(draft.pool_rps.shape, np.inf),
         preempted_frac=np.full(len(draft.configs), np.nan),
+        least=np.ones(len(draft.configs)),
         **draft.column,
     )
     table = with_mixes(table, scenario, traffic)

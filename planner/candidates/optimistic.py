@@ -22,7 +22,6 @@ from planner.candidates.refine import (
     NOISE_FRAC,
     SEED,
     SPREAD_MARGIN,
-    Tell,
     key_for,
     lines,
     mates,
@@ -32,6 +31,7 @@ from planner.candidates.refine import (
 from planner.candidates.subject import Subject, pool_of, promise_of, subject_of
 from planner.candidates.table import Table
 from planner.files.cache import key_of, remembered
+from planner.progress import Tell
 from planner.schema.demand import Online
 from planner.simulate.pool import simulate
 from planner.simulate.rates import counted_requests
@@ -248,7 +248,7 @@ def _broken(
         rate = rates_rps[i] / case.lowered.get(case.table.names[i], 1.0) / (1 - MARGINS[0])
         return _breaks(subject, rate, batches)
 
-    found = side_by_side(one, list(rates_rps), "test", tell, deadline)
+    found = side_by_side(one, list(rates_rps), "short runs", tell, deadline)
     return [i for i, breaks in zip(rates_rps, found, strict=True) if breaks]
 
 

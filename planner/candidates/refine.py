@@ -5,14 +5,12 @@ What simulation says is remembered by a digest of all that it follows from.
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from threading import Lock
 from typing import TypeVar
 
 import numpy as np
@@ -28,14 +26,13 @@ from planner.files.cache import key_of, remembered
 from planner.perf.pooling import capacity_line
 from planner.perf.pressure import kv_wait_frac
 from planner.perf.steps import take
+from planner.progress import Counting, Tell
 from planner.schema.demand import Online
 from planner.simulate.pool import simulate
 from planner.simulate.rates import counted_requests, refined_rate
 
 Array = NDArray[np.float64]
 T = TypeVar("T")
-Tell = Callable[[str], None]
-"""what is simulated, how much of it is done, when the rest will be"""
 
 SIZES = (1, 2, 4, 8, 32)
 """Pools that are simulated; one between two of them is taken to carry, each, what the smaller
@@ -65,7 +62,7 @@ def refined(case: Case, places: Sequence[int], tell: Tell, deadline: float = mat
     deadline : on the clock of `time.monotonic`; what is not begun by then stays as it is.
     """
     once = dict.fromkeys(case.table.pool(i)[0] for i in places)
-    found = side_by_side(lambda i: _of_pool(case, i), [*once], "simulate", tell, deadline)
+    found = side_by_side(lambda i: _of_pool(case, i), [*once], "candidates", tell, deadline)
     known = {i: one for pool in found if pool is not None for i, one in pool.items()}
     if not known:
         return case
@@ -130,33 +127,35 @@ def whole_rates(sizes: Array, rates_rps: Array) -> Array:
 
 
 def lines(case: Case, places: NDArray[np.intp], rates_rps: Array) -> tuple[Array, Array]:
-    """Slopes and offsets of pools that carry these rates a replica, (places, pool sizes)."""
+    """Slopes and offsets of pools that carry these rates a replica, (places, pool sizes).
+
+    Pools of fewer replicas than a pool may have carry nothing.
+    """
     sizes = np.array(case.table.pool_sizes, float)
+    fewest = case.table.least[places]
+    rates_rps = np.where(sizes < fewest[:, None], 0.0, rates_rps)
     peaks = case.traffic.load.peak_rps.max(axis=(1, 2))
     peak = peaks[[case.table.configurations[i].demand_class for i in places.tolist()]]
-    expected = np.maximum(peak / rates_rps[:, -1], 1.0)
+    expected = np.maximum(peak / rates_rps[:, -1], fewest)
     held = np.where((expected > LARGE_REPLICAS)[:, None], whole_rates(sizes, rates_rps), rates_rps)
     a, delta = capacity_line(sizes, held * sizes, expected)
     return a, np.where(delta > NOISE_FRAC * a, delta, 0.0)
 
 
 def side_by_side(
-    one: Callable[[int], T], places: Sequence[int], what: str, tell: Tell, deadline: float
+    one: Callable[[int], T], places: Sequence[int], of: str, tell: Tell, deadline: float
 ) -> list[T | None]:
     """One answer for each position, in order; None for those not begun by the deadline.
 
     Threads suffice: the simulator runs beside other threads. Ctrl-C ends what is under way.
     """
-    started, lock, done = time.monotonic(), Lock(), itertools.count(1)
+    through = Counting("simulate", len(places), of, tell)
 
     def timed(i: int) -> T | None:
         if time.monotonic() >= deadline:
             return None
         found = one(i)
-        with lock:
-            through = next(done)
-            left_s = (time.monotonic() - started) * (len(places) / through - 1)
-            tell(f"{what} {through} of {len(places)} candidates, {left_s:.0f} s left")
+        through()
         return found
 
     threads = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)

@@ -124,6 +124,8 @@ class Table:
     `pool_rps`; inf where nothing says so."""
     preempted_frac: Array
     """Share of requests that gave their cache back in simulation; NaN where not simulated."""
+    least: Array
+    """Fewest replicas of a pool that is planned with."""
 
     def unit(self, at: Sequence[int]) -> Unit:
         """Disaggregated units at positions of the table."""
@@ -180,9 +182,13 @@ class Table:
 
     @property
     def small_rps(self) -> Array:
-        """What pools of `SMALL_SIZES` carry, (configurations, 3): the line's where it is close."""
+        """What pools of `SMALL_SIZES` carry, (configurations, 3): the line's where it is close.
+
+        Nothing where they have fewer replicas than a pool may have.
+        """
         sizes = np.array(SMALL_SIZES, float)
         tabulated = self.pool_rps[:, [self.pool_sizes.index(k) for k in SMALL_SIZES]] * sizes
+        tabulated = np.where(sizes < self.least[:, None], 0.0, tabulated)
         line = np.maximum(self.rate_rps[:, None] * sizes - self.offset_rps[:, None], 0.0)
         close = line >= (1 - CLOSE_FRAC) * tabulated
         return np.asarray(np.where(close, line, tabulated), float)

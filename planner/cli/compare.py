@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from planner.cli.progress import progress_line
+from planner.cli.progress import progress_bar
 from planner.cli.shared import (
     cache_option,
     catalog_option,
@@ -182,16 +181,8 @@ def _answers(
     questions = [one.scenario for one in given if one.scenario is not None]
     solved: list[Outcome] = []
     if questions:
-        started, ready = time.perf_counter(), set[int]()
-        with progress_line(quiet=quiet) as progress:
-
-            def tell(number: int) -> None:
-                ready.add(number)
-                if progress is not None:
-                    text = f"{len(ready)} of {len(questions)} solved"
-                    progress(text, time.perf_counter() - started, None)
-
-            solved = solve_many(questions, settings, workers=workers, done=tell)
+        with progress_bar(quiet=quiet) as progress:
+            solved = solve_many(questions, settings, workers=workers, progress=progress)
     later = iter(solved)
     return [Outcome(one.plan) if one.plan is not None else next(later) for one in given]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from planner.cli.progress import progress_line
+from planner.cli.progress import progress_bar
 from planner.cli.shared import (
     REPORT_HELP,
     cache_option,
@@ -82,7 +82,7 @@ def command(
     rows = load_catalog(catalog)
     question = planner.load(scenario, catalog=rows)
     paths = checked_outputs(outputs or default_outputs(question.name))
-    with progress_line(quiet=quiet) as progress:
+    with progress_bar(quiet=quiet) as progress:
         plan = planner.solve(
             question,
             catalog=rows,

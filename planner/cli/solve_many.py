@@ -5,13 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from planner.errors import InfeasibleError, PlannerError, ScenarioError, StoppedError
+from planner.progress import Count, Counting, Stage, Tell, unheard
 
 if TYPE_CHECKING:
     from planner.result import Plan
@@ -40,10 +41,6 @@ class Outcome:
     reasons: tuple[str, ...] = ()
 
 
-Done = Callable[[int], None]
-"""Told the position of every scenario that is through."""
-
-
 def cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -56,7 +53,7 @@ def solve_many(
     settings: Settings,
     *,
     workers: int,
-    done: Done,
+    progress: Tell | None = None,
 ) -> list[Outcome]:
     """Plans of the scenarios in their order; on Ctrl-C every solve keeps its best plan so far.
 
@@ -66,33 +63,36 @@ def solve_many(
     """
     workers = min(workers, len(questions))
     if workers <= 1:
-        found = [_told(number, one, settings, done) for number, one in enumerate(questions)]
+        found = _in_turn(questions, settings, progress or unheard)
     else:
-        found = _in_processes(questions, settings, workers, done)
+        through = Counting("solve", len(questions), "scenarios", progress or unheard)
+        found = _in_processes(questions, settings, workers, through)
     for one in found:
         if one.kind == "ScenarioError":
             raise ScenarioError(one.where, one.reasons)
     return found
 
 
-def _told(number: int, question: Scenario, settings: Settings, done: Done) -> Outcome:
-    outcome = solve_one(question, settings)
-    done(number)
-    return outcome
+def _in_turn(questions: Sequence[Scenario], settings: Settings, tell: Tell) -> list[Outcome]:
+    found: list[Outcome] = []
+
+    def part(stage: Stage) -> None:
+        tell(replace(stage, within=Count(len(found) + 1, len(questions), "scenario")))
+
+    for one in questions:
+        found.append(solve_one(one, settings, part))
+    return found
 
 
 def _in_processes(
-    questions: Sequence[Scenario], settings: Settings, workers: int, done: Done
+    questions: Sequence[Scenario], settings: Settings, workers: int, through: Counting
 ) -> list[Outcome]:
     # A fresh interpreter: a forked one would inherit the compiler's and the solver's threads.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_apart) as pool:
-        futures = {
-            pool.submit(_interruptible, question, settings): number
-            for number, question in enumerate(questions)
-        }
+        futures = [pool.submit(_interruptible, question, settings) for question in questions]
         try:
-            _collect(futures, done)
+            _collect(futures, through)
         except KeyboardInterrupt:
             for future in futures:
                 future.cancel()
@@ -107,10 +107,10 @@ def _in_processes(
         ]
 
 
-def _collect(futures: dict[Future[Outcome], int], done: Done) -> None:
+def _collect(futures: Sequence[Future[Outcome]], through: Counting) -> None:
     for future in as_completed(futures):
         future.result()
-        done(futures[future])
+        through()
 
 
 def _apart() -> None:
@@ -134,7 +134,7 @@ def _listening() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def solve_one(question: Scenario, settings: Settings) -> Outcome:
+def solve_one(question: Scenario, settings: Settings, tell: Tell | None = None) -> Outcome:
     """One scenario's plan; errors as values, since not all of them cross processes."""
     import planner
 
@@ -145,6 +145,7 @@ def solve_one(question: Scenario, settings: Settings) -> Outcome:
             gap=settings.gap,
             time_limit_s=settings.time_limit_s,
             refine=settings.refine,
+            progress=tell,
         )
     except InfeasibleError as error:
         return Outcome(None, "InfeasibleError", question.name, error.reasons)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from planner.cli.progress import progress_line
+from planner.cli.progress import progress_bar
 from planner.cli.shared import (
     cache_option,
     catalog_option,
@@ -27,8 +27,8 @@ from planner.cli.trace_options import (
 )
 
 if TYPE_CHECKING:
-    from planner.cli.progress import Progress
     from planner.files.traces import Trace
+    from planner.progress import Tell
     from planner.result import Plan
     from planner.schema.catalog import Catalog
     from planner.verification.replays import Ask
@@ -53,7 +53,9 @@ SECONDS = click.FloatRange(min=1)
 @column_map_option
 @time_unit_option
 @clean_option
-@click.option("--repair", is_flag=True, help="Lower the rates of what broke and solve again.")
+@click.option(
+    "--repair", is_flag=True, help="Plan again with lower rates of what broke, or larger pools."
+)
 @click.option(
     "--rounds", type=click.IntRange(1, 20), default=4, show_default=True, help="Most repairs."
 )
@@ -105,8 +107,8 @@ def command(
 
     --trace replays a log with time stamps, prompt and answer tokens and, where it has them, prefix
     hits, in the formats of `planner workload fit`, against each pool of its class at its busiest.
-    --repair mends what it breaks at the planned rate; where it asks for more than was planned, the
-    reason says by how much.
+    --repair mends what it breaks at the planned rate, with more replicas where requests come at
+    once; where it asks for more than was planned, the reason says by how much.
 
     \b
     Example:
@@ -130,7 +132,7 @@ def command(
         raise click.UsageError("--class, --column-map, --time-unit and --clean belong to --trace")
     read = _trace(trace, column_map(columns), time_unit, clean)
     how = _How(rows, seed, interruptions, _asks(read, demand_class, rate))
-    with progress_line(quiet=quiet) as progress:
+    with progress_bar(quiet=quiet) as progress:
         answer = _plan(plan, rows, time_limit_s, refine, progress)
         answer = _verified(answer, how, progress)
         if repair:
@@ -149,7 +151,7 @@ class _How:
     replay: list[Ask]
 
 
-def _verified(plan: Plan, how: _How, progress: Progress | None) -> Plan:
+def _verified(plan: Plan, how: _How, progress: Tell | None) -> Plan:
     """The plan with what simulation says of it."""
     import planner
     from planner.errors import StoppedError
@@ -169,7 +171,7 @@ def _verified(plan: Plan, how: _How, progress: Progress | None) -> Plan:
 
 
 def _repaired(
-    plan: Plan, how: _How, rounds: int, time_limit_s: float, progress: Progress | None
+    plan: Plan, how: _How, rounds: int, time_limit_s: float, progress: Tell | None
 ) -> Plan:
     """A plan that keeps its promises, or the last that was tried."""
     import planner
@@ -224,7 +226,7 @@ def _asks(traces: list[Trace], demand_class: str, rate: Literal["plan", "trace"]
 
 
 def _plan(
-    name: str, rows: Catalog, time_limit_s: float, refine: bool, progress: Progress | None
+    name: str, rows: Catalog, time_limit_s: float, refine: bool, progress: Tell | None
 ) -> Plan:
     """A plan file, or the plan of a scenario."""
     import planner

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,10 @@ from planner.cli.trace_options import (
 
 if TYPE_CHECKING:
     from planner.files.trace_fit import Fit
+
+
+NAME_LETTERS = 60
+"""Longest name of a scenario."""
 
 
 @click.group("workload")
@@ -89,7 +94,7 @@ def fit(
     from planner.files.traces import read_trace
 
     targets = [path for path in (out, scenario) if path is not None]
-    _checked_targets(targets, force=force)
+    _checked_targets(targets, trace, force=force)
     context = _context(model, catalog)
     read = read_trace(
         trace,
@@ -112,11 +117,15 @@ def fit(
         click.echo(demand_yaml(found), nl=False)
 
 
-def _checked_targets(paths: list[Path], *, force: bool) -> None:
+def _checked_targets(paths: list[Path], trace: Path, *, force: bool) -> None:
     from planner.errors import ScenarioError
     from planner.files.output import ensure_writable
 
+    taken = {trace.resolve(): "is the trace itself"}
     for path in paths:
+        if path.resolve() in taken:
+            raise ScenarioError(str(path), [taken[path.resolve()]])
+        taken[path.resolve()] = "is asked for twice, as --out and as --scenario"
         if path.exists() and not path.is_dir() and not force:
             raise ScenarioError(str(path), ["exists; --force overwrites it"])
         ensure_writable(path)
@@ -154,7 +163,6 @@ def _known_zone(name: str | None) -> str | None:
 
 def _scenario_text(found: Fit, path: Path | None) -> str:
     """A scenario around the class that can be solved as it is; also checks the class."""
-    from planner.files.output import safe_name
     from planner.files.scenario import parse_scenario
     from planner.files.template import template
 
@@ -166,6 +174,18 @@ def _scenario_text(found: Fit, path: Path | None) -> str:
         "demand": [found.demand],
         "sources": found.sources,
     }
-    text = template(safe_name(path.stem) if path else "fitted", changes)
+    text = template(_scenario_name(path), changes)
     parse_scenario(text.encode(), str(path or "demand"))
     return text
+
+
+def _scenario_name(path: Path | None) -> str:
+    """A name that the schema allows, made of the file's.
+
+    Examples
+    --------
+    >>> _scenario_name(Path("out/My Traffic (May).v2.yaml")), _scenario_name(None)
+    ('my-traffic-may-v2', 'fitted')
+    """
+    words = re.sub(r"[^a-z0-9_-]+", "-", path.stem.lower())[:NAME_LETTERS] if path else ""
+    return words.strip("-_") or "fitted"

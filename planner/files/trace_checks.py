@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from planner.files.trace_columns import LATEST_S, Clock
+from planner.files.trace_columns import LATEST_S, Clock, numbers
 from planner.files.trace_rules import CLEAN_RULES
 from planner.units import DAYS_PER_YEAR, SECONDS_PER_DAY, SECONDS_PER_HOUR
 from planner.workload.burstiness import rounding_tick
@@ -19,18 +21,21 @@ from planner.workload.burstiness import rounding_tick
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Int32 = NDArray[np.int32]
+Cells = pd.Series
 
 ABSURD_TOKENS = 10_000_000
 """The longest context that any published model states; a longer request is a slip."""
 HOLE_S = SECONDS_PER_HOUR
+CLOCK_MOVED_S = 60.0
+"""Least by which a zone's clock is put on or back."""
 SPAN_MAX_S = 10 * DAYS_PER_YEAR * SECONDS_PER_DAY
 SPREADSHEET_DAY_0, SPREADSHEET_DAYS = date(1899, 12, 30), (36_526.0, 73_051.0)
 """Day 0 of spreadsheets, and their numbers of 2000-01-01 and 2100-01-01."""
 SPREADSHEET_SLACK_S = 0.02
 STUCK_LEAST, STUCK_TIMES = 100, 10
 """Rows of one stamp that are named: at least, and over those of any other."""
-SHOWN = 3
-"""Row numbers shown of each problem."""
+SHOWN, LETTERS = 3, 24
+"""Rows shown of each problem, and letters of what stands there."""
 _RULES = {
     "missing": "drop-missing",
     "unreadable": "drop-unreadable",
@@ -42,9 +47,10 @@ _RULES = {
     "unsorted": "sort",
     "repeated": "drop-duplicates",
 }
+_NO_TIME = "no time: ISO 8601 is read, and numbers of s, ms, us or ns"
 _WORDS = {
     "missing": "blank",
-    "unreadable": "no whole number or time",
+    "unreadable": "no whole number in plain digits",
     "negative": "below zero",
     "zero": "zero",
     "absurd": f"above {ABSURD_TOKENS:,} tokens",
@@ -58,7 +64,8 @@ _WORDS = {
 @dataclass
 class _Found:
     count: int = 0
-    first: list[int] = field(default_factory=list)
+    first: list[tuple[int, str]] = field(default_factory=list)
+    """Row number, and what stands there where that says more."""
 
 
 @dataclass
@@ -75,24 +82,30 @@ class Problems:
         """Whether the user lets this kind be cleaned."""
         return _RULES[kind] in self.clean
 
-    def rows(self, kind: str, role: str, bad: Mask, *, first: int = 0) -> None:
-        """Count bad rows; `first` is the number of rows before these."""
-        self.numbered(kind, role, np.flatnonzero(bad) + first + 1)
+    def rows(
+        self, kind: str, role: str, bad: Mask, *, first: int = 0, cells: Cells | None = None
+    ) -> None:
+        """Count bad rows; `first` is the number of rows before these, `cells` what they hold."""
+        places = np.flatnonzero(bad)
+        some = [] if cells is None else [_cell(cells.iloc[place]) for place in places[:SHOWN]]
+        self.numbered(kind, role, places + first + 1, some)
 
-    def numbered(self, kind: str, role: str, numbers: NDArray[np.int64]) -> None:
-        """Count bad rows of these numbers."""
-        if len(numbers):
+    def numbered(
+        self, kind: str, role: str, found: NDArray[np.int64], shown: Sequence[str] = ()
+    ) -> None:
+        """Count bad rows of these numbers, with what stands in the first of them."""
+        if len(found):
             entry = self.found.setdefault((kind, role), _Found())
-            entry.count += len(numbers)
-            entry.first += numbers[: SHOWN - len(entry.first)].tolist()
+            entry.count += len(found)
+            some = found[: SHOWN - len(entry.first)].tolist()
+            entry.first += zip(some, [*shown, *[""] * len(some)], strict=False)
 
-    def lengths(
-        self, role: str, values: Array, blank: Mask, unreadable: Mask, *, first: int
-    ) -> tuple[Int32, Mask]:
+    def lengths(self, role: str, cells: Cells, *, first: int) -> tuple[Int32, Mask]:
         """Lengths as whole numbers, 0 where bad, and which rows are bad.
 
         Blank prefix hits count as no hit.
         """
+        values, blank, unreadable = numbers(cells)
         hit = role == "hit_tokens"
         with np.errstate(invalid="ignore"):
             kinds = {
@@ -104,14 +117,16 @@ class Problems:
             }
         bad = np.zeros(len(values), bool)
         for kind, mask in kinds.items():
-            self.rows(kind, role, mask & ~bad, first=first)
+            told = None if kind in ("missing", "zero") else cells
+            self.rows(kind, role, mask & ~bad, first=first, cells=told)
             bad |= mask
         safe = np.clip(np.where(bad | blank, 0.0, values), -ABSURD_TOKENS, ABSURD_TOKENS)
         return safe.astype(np.int32), bad
 
     def hits(self, hit: Int32, prompt: Int32, keep: Mask, *, first: int) -> Int32:
         """Prefix hits, cut to 0 and the prompt."""
-        self.rows("hits", "hit_tokens", keep & ((hit < 0) | (hit > prompt)), first=first)
+        wrong = keep & ((hit < 0) | (hit > prompt))
+        self.rows("hits", "hit_tokens", wrong, first=first, cells=pd.Series(hit))
         return np.clip(hit, 0, np.maximum(prompt, 0)).astype(np.int32)
 
     @property
@@ -141,10 +156,27 @@ class Problems:
 
 
 def _sentence(kind: str, role: str, entry: _Found) -> str:
-    shown = ", ".join(f"{number:,}" for number in entry.first)
+    shown = ", ".join(f"{number:,} {cell}".strip() for number, cell in entry.first)
     rows = f"row {shown}" if entry.count == 1 else f"{entry.count:,} rows ({shown}"
     more = ", ...)" if entry.count > len(entry.first) else ")"
-    return f"{role}: {rows}{'' if entry.count == 1 else more}: {_WORDS[kind]}"
+    words = _NO_TIME if (kind, role) == ("unreadable", "timestamp") else _WORDS[kind]
+    return f"{role}: {rows}{'' if entry.count == 1 else more}: {words}"
+
+
+def _cell(value: Any) -> str:
+    """What stands in a cell, short, text that is no number in quotation marks.
+
+    Examples
+    --------
+    >>> _cell("1,250"), _cell("-4"), _cell(-4.0), _cell(2.5)
+    ("'1,250'", '-4', '-4', '2.5')
+    """
+    text = str(value)
+    try:
+        number = float(text.replace("_", "no number"))  # Python alone reads 1_000
+    except ValueError:
+        return repr(text if len(text) <= LETTERS else f"{text[:LETTERS]}...")
+    return f"{number:.0f}" if number.is_integer() else str(number)
 
 
 @dataclass(frozen=True)
@@ -220,6 +252,11 @@ def _implausible(ordered: Rows, time_s: Array, clock: Clock) -> str:
         return f"timestamp: {clock.origin:g} s since 1970 is no plausible date"
     if time_s[-1] > SPAN_MAX_S:
         return _span_words(time_s, ordered.number)
+    if clock.is_text and time_s[-1] > 0 and not np.any(time_s % SECONDS_PER_DAY):
+        return (
+            "timestamp: stamps lie whole days apart, dates without a time of day: no rate follows "
+            "from them; leave the column out and give --rps"
+        )
     if clock.guessed and _counts_days(ordered.time_s + clock.origin):
         first = clock.origin + float(ordered.time_s[0])
         day = SPREADSHEET_DAY_0 + timedelta(days=math.floor(first))
@@ -297,7 +334,8 @@ def _sorted(rows: Rows, problems: Problems) -> Rows:
     back = np.flatnonzero(np.diff(rows.time_s) < 0) + 1
     if not len(back):
         return rows
-    problems.numbered("unsorted", "timestamp", rows.number[back])
+    by = [f"by {-step:,.6g} s" for step in np.diff(rows.time_s)[back[:SHOWN] - 1].tolist()]
+    problems.numbered("unsorted", "timestamp", rows.number[back], by)
     return rows.taken(np.argsort(rows.time_s, kind="stable"))
 
 
@@ -355,7 +393,7 @@ def _holes(found: CleanRows, numbers: NDArray[np.int64], problems: Problems) -> 
     line = found.wall_s
     gaps = np.diff(found.time_s)
     holes = np.flatnonzero(gaps >= HOLE_S)
-    whole = replace(found, observed=((float(line[0]), float(line[-1])),))
+    whole = replace(found, observed=_stretches(found.time_s, line, [0], [len(line) - 1]))
     if not len(holes):
         return whole
     text = _hole_words(gaps, holes, line, numbers)
@@ -374,8 +412,24 @@ def _holes(found: CleanRows, numbers: NDArray[np.int64], problems: Problems) -> 
     closed[holes] = usual
     starts = [0, *(holes + 1).tolist()]
     ends = [*holes.tolist(), len(line) - 1]
-    stretches = tuple((float(line[a]), float(line[b])) for a, b in zip(starts, ends, strict=True))
+    stretches = _stretches(found.time_s, line, starts, ends)
     return replace(found, time_s=np.concatenate([[0.0], np.cumsum(closed)]), observed=stretches)
+
+
+def _stretches(
+    time_s: Array, wall_s: Array, starts: Sequence[int], ends: Sequence[int]
+) -> tuple[tuple[float, float], ...]:
+    """Stretches between two rows each on the local clock, cut where the clock is put on or back.
+
+    An hour that the clock shows twice then counts twice, and one that it leaves out not at all.
+    """
+    moved = np.flatnonzero(np.abs(np.diff(wall_s - time_s)) >= CLOCK_MOVED_S) + 1
+    found = []
+    for start, end in zip(starts, ends, strict=True):
+        cuts = [start, *moved[(moved > start) & (moved <= end)].tolist()]
+        for a, b in zip(cuts, [*cuts[1:], end], strict=True):
+            found.append((float(wall_s[a]), float(wall_s[a] + time_s[b] - time_s[a])))
+    return tuple(found)
 
 
 def _hole_words(

@@ -53,7 +53,7 @@ def recognized(
             found[role] = asked
             continue
         known = {_folded(name) for name in KNOWN_NAMES[role]}
-        fitting = [name for name in columns if _folded(name) in known]
+        fitting = list(dict.fromkeys(name for name in columns if _folded(name) in known))
         if len(fitting) > 1:
             problems.append(f"{role} may be {' or '.join(fitting)}: --column-map {role}=COLUMN")
         elif fitting:
@@ -61,6 +61,8 @@ def recognized(
         elif role in ("input_tokens", "output_tokens"):
             seen = ", ".join(map(str, columns[:12])) or "none"
             problems.append(f"no column for {role} among {seen}: --column-map {role}=COLUMN")
+    twice = [name for name in found.values() if list(columns).count(name) > 1]
+    problems += [f"{list(columns).count(name)} columns are called {name!r}" for name in twice]
     return found, problems
 
 
@@ -150,6 +152,7 @@ class Clock:
         return np.asarray((values - self._first) * scale, float)
 
     def _from_text(self, text: pd.Series[Any]) -> tuple[Array, Mask]:
+        text = _iso(text)
         try:
             stamps = pd.to_datetime(text, format="ISO8601", errors="coerce")
         except ValueError:  # several offsets, or stamps with and without one
@@ -171,6 +174,22 @@ class Clock:
             self.origin = self._first * TIME_UNITS["us"]
         seconds = (micro - (self._first or 0)) * TIME_UNITS["us"]
         return np.where(readable, seconds, np.nan), (offsets == _NO_OFFSET).to_numpy(dtype=bool)
+
+
+def _iso(text: pd.Series[Any]) -> pd.Series[Any]:
+    """Stamps as ISO 8601 has them, where the first ends in UTC or has a comma before fractions.
+
+    So write BigQuery and Python's logging.
+
+    Examples
+    --------
+    >>> _iso(pd.Series(["2026-03-02 09:00:00,5 UTC"])).tolist()
+    ['2026-03-02 09:00:00.5Z']
+    """
+    first = next((str(stamp) for stamp in text if not pd.isna(stamp) and stamp), "")
+    if not re.search(r"UTC$|\d,\d+", first):
+        return text
+    return text.str.replace(r"\s*UTC$", "Z", regex=True).str.replace(",", ".", regex=False)
 
 
 def _stamp(seconds: float, like: pd.Series[Any]) -> pd.Timestamp:

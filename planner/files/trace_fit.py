@@ -275,7 +275,9 @@ def _arrival_words(found: Burstiness) -> str:
 def _within(fit: Fit, key: str, value: float, low: float, high: float) -> float:
     if not low <= value <= high:
         limit = min(max(value, low), high)
-        safe = "capacity may fall short" if value > high else "this errs on the safe side"
+        # Bursts ask for more than is planned where they are cut; prefix hits for less.
+        short = (value > high) != (key == "prefix_cache_hit_frac")
+        safe = "capacity may fall short" if short else "this errs on the safe side"
         fit.notes.append(f"{key} is {value:.2f} in the trace; the planner takes {limit:g}: {safe}")
         return limit
     return round(value, 3)
@@ -338,6 +340,8 @@ def _form_words(found: LengthFit) -> str:
             f"p95 {found.p95:,.0f} (fitted {found.fitted_p95:,.0f}), CV {found.cv:.2f} "
             f"(fitted {found.fitted_cv:.2f})"
         )
+    if len(found.values) == 1:
+        return f"all requests have {found.values[0]:,.0f}"
     far = f"no log-normal fits (off by up to {found.lognormal_distance:.0%} of requests)"
     if math.isinf(found.lognormal_distance):
         far = "no log-normal has this mean and spread"

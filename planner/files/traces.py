@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from planner.errors import ScenarioError
 from planner.files.trace_checks import Problems, Rows, checked
-from planner.files.trace_columns import Clock, numbers, recognized
+from planner.files.trace_columns import Clock, recognized
 
 Array = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -39,6 +39,14 @@ DEPTH_MAX = 4
 LINE_MAX_BYTES = 1_000_000
 _DELIMITERS = ",;\t|"
 _DECODER = json.JSONDecoder()
+PACKED_BYTES = 4
+_PACKED = {
+    b"\x1f\x8b": "is compressed by gzip: give it a name that ends in .gz",
+    b"PK\x03\x04": "is a ZIP archive or a workbook: unpack it, or save it as CSV",
+    b"\xff\xfe": "is UTF-16 text: save it as UTF-8",
+    b"\xfe\xff": "is UTF-16 text: save it as UTF-8",
+}
+"""First bytes of what is no UTF-8 text, and what would make it one."""
 _MOONCAKE = {"timestamp", "input_length", "output_length", "hash_ids"}
 _UNREADABLE = "(no JSON object)"  # stands in every column of such a line, and is no number
 
@@ -118,16 +126,40 @@ def read_trace(
         raise ScenarioError(where, [f"cannot be read: {why}"]) from None
     except (EOFError, zlib.error) as error:
         raise ScenarioError(where, [f"is no whole gzip file: {error}"]) from None
-    except UnicodeDecodeError as error:
-        raise ScenarioError(where, [f"is no UTF-8 text (byte {error.start})"]) from None
-    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
+    except UnicodeDecodeError:
+        raise ScenarioError(where, [_undecoded(path)]) from None
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise ScenarioError(where, [f"is no CSV table: {_by_row(str(error))}"]) from None
     return _trace(where, columns, clock, problems, ZoneInfo(timezone) if timezone else None)
 
 
 def _by_row(text: str) -> str:
-    """A parser's message with rows as they are counted here, from 1 below the header."""
-    return re.sub(r"\bline (\d+)", lambda found: f"row {int(found[1]) - 1:,}", text)
+    """A parser's message with rows as they are counted here, from 1 below the header.
+
+    Examples
+    --------
+    >>> _by_row("Error tokenizing data. C error: Expected 3 fields in line 53, saw 4")
+    'Expected 3 fields in row 52, saw 4'
+    """
+    if text.startswith("Length of header"):
+        return "rows have more fields than the header"
+    plain = text.strip().removeprefix("Error tokenizing data. C error: ")
+    return re.sub(r"\bline (\d+)", lambda found: f"row {int(found[1]) - 1:,}", plain)
+
+
+def _undecoded(path: Path) -> str:
+    """The first line that is no UTF-8."""
+    with _open(path) as stream:
+        for number, line in enumerate(stream):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                where = f"row {number:,}" if number else "the header"
+                return (
+                    f"{where} is no UTF-8 text (byte {line[error.start]:#x}): save the file as "
+                    "UTF-8"
+                )
+    return "is no UTF-8 text: save the file as UTF-8"
 
 
 def _trace(
@@ -200,16 +232,16 @@ def _take(
     keep = np.ones(len(chunk), bool)
     values = {}
     for role in columns.lengths:
-        cells = numbers(chunk[roles[role]])
-        values[role], bad = problems.lengths(role, *cells, first=columns.rows)
+        values[role], bad = problems.lengths(role, chunk[roles[role]], first=columns.rows)
         keep &= ~bad
     if "hit_tokens" in values:
         values["hit_tokens"] = problems.hits(
             values["hit_tokens"], values["input_tokens"], keep, first=columns.rows
         )
     if "timestamp" in roles:
-        seconds, blank, unreadable, naive = clock.read(chunk[roles["timestamp"]])
-        problems.rows("unreadable", "timestamp", unreadable, first=columns.rows)
+        cells = chunk[roles["timestamp"]]
+        seconds, blank, unreadable, naive = clock.read(cells)
+        problems.rows("unreadable", "timestamp", unreadable, first=columns.rows, cells=cells)
         keep &= ~unreadable
         columns.has_time |= not blank.all()
         columns.time.append(seconds)
@@ -245,16 +277,39 @@ def _column_names(path: Path) -> list[str]:
     kind = _kind(path)
     if kind == "parquet":
         return [str(name) for name in _parquet(path).schema_arrow.names]
+    _refuse_packed(path)
     if kind == "csv":
-        separator = _delimiter(path)
-        with _open(path) as stream:
-            header = pd.read_csv(stream, nrows=0, sep=separator, encoding="utf-8-sig")
-        return [str(name) for name in header.columns]
+        return _header(path)
     names: dict[str, None] = {}
     with _text(path) as stream:
         for _, line in zip(range(HEAD_LINES), stream, strict=False):
             names |= dict.fromkeys(_flat(_object(line)))
+    if not names:
+        lines = "its first lines hold no JSON object; a line a request is read, no array over lines"
+        raise ScenarioError(path.name, [lines])
     return list(names)
+
+
+def _refuse_packed(path: Path) -> None:
+    """Files that are no text whatever their name says."""
+    with _open(path) as stream:
+        start = stream.read(PACKED_BYTES)
+    if not start.strip():
+        raise ScenarioError(path.name, ["is empty"])
+    for mark, advice in _PACKED.items():
+        if start.startswith(mark):
+            raise ScenarioError(path.name, [advice])
+
+
+def _header(path: Path) -> list[str]:
+    """Names of the columns as they are written, equal ones too."""
+    separator = _delimiter(path)
+    with _open(path) as stream:
+        header = pd.read_csv(
+            stream, nrows=1, header=None, sep=separator, encoding="utf-8-sig", dtype=str,
+            keep_default_na=False,
+        )  # fmt: skip
+    return [str(name) for name in header.iloc[0]]
 
 
 def _delimiter(path: Path) -> str:

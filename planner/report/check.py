@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from planner.report.balances import BalancesSheet
 from planner.report.ledger_view import View
 from planner.report.sheet_annual import AnnualSheet
 from planner.report.sheet_assets import AssetsSheet
@@ -43,6 +44,7 @@ class Parts:
     assets: AssetsSheet | None = None
     commitments: CommitmentsSheet | None = None
     tax: TaxSheet | None = None
+    balances: BalancesSheet | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ import numpy as np
 
 from planner.report.check import MONEY_RATIO, MONEY_USD, SHARE, SHARE_FORMAT, Check, Parts
 from planner.report.checks_books import of_books
+from planner.report.checks_service import of_service
 from planner.report.ledger_view import terms
 from planner.report.sheet_annual import TOTAL as ANNUAL_TOTAL
 from planner.report.sheet_annual import AnnualSheet
@@ -31,6 +32,7 @@ def checks(parts: Parts) -> list[Check]:
         *_room(parts),
         *_served(parts),
         *_carried(parts),
+        *of_service(parts),
         *_optimality(parts.plan),
         *_promises(parts.plan),
     ]
@@ -123,7 +125,15 @@ def _owed(sheet: CommitmentsSheet | None) -> list[Check]:
             found=f"={sheet.owed}", found_value=sheet.owed_usd,
             expected=f"={sheet.owed_in_costs}", expected_value=sheet.owed_usd,
             style=CENTS, money=True, when_plan_shown=True,
-        )
+        ),
+        *(
+            Check(
+                name=f"Leases by contract = ledger: {one.what}", note="USD, sum over all periods",
+                found=f"={one.found}", found_value=one.found_usd, expected=f"={one.expected}",
+                expected_value=one.expected_usd, style=CENTS, money=True, when_plan_shown=True,
+            )
+            for one in sheet.leases
+        ),
     ]  # fmt: skip
 
 

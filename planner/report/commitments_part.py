@@ -40,6 +40,8 @@ class CommitmentsPart:
     """Number of each period's last month."""
     first: int = HEAD + 1
     """Row of the first contract."""
+    ends_row: int = 0
+    """Row of the number of each period's last month."""
 
     def at(self, place: int, column: int) -> str:
         """Cell of the ladder."""

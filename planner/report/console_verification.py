@@ -222,7 +222,7 @@ def _repair(found: Repair) -> Text:
     text = Text("Repair\n", "bold")
     for number, row in enumerate(found.rounds, 1):
         parts = ["simulated rates"]
-        parts += [f"of {lowered_text(row)}"] if row.lowered else []
+        parts += [said] if (said := lowered_text(row)) else []
         broke = "every promise holds" if not row.broken else f"{plural(row.broken, 'load')} broke"
         text.append(
             f"  round {number}: {', '.join(parts)}: {row.npv_usd:,.0f} USD, {broke}\n", "default"

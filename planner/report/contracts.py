@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from planner.finance.leases import Classification, LeaseSchedule, read
+from planner.finance.lease_lines import BORROWING_RATE
+from planner.finance.leases import Classification, LeaseSchedule, Treatment, read
 from planner.finance.leases import lease_schedule as schedule
 from planner.finance.metrics import effective_savings_rate
 from planner.finance.offers import rented_key
@@ -180,6 +181,14 @@ def saving(view: View, use: Use) -> Saving | None:
     return Saving(committed, full, rate)
 
 
+def _in_ledger(one: Contract, view: View) -> Treatment | None:
+    """The lease that the ledger's rows are of: they are made once, for the term of the solve."""
+    keys: dict[str, Treatment] = {
+        f"{one.key}_lease_cost_usd": "operating", f"{one.key}_right_of_use_used_usd": "finance",
+    }  # fmt: skip
+    return next((kind for key, kind in keys.items() if key in view.values), None)
+
+
 @dataclass(frozen=True)
 class LeaseView:
     """How a contract would stand in the books, and its schedule where it is on them."""
@@ -220,9 +229,14 @@ def leases(plan: Plan, view: View, found: list[Contract]) -> list[LeaseView]:
         "ifrs_16" if stated.get("standard") == "ifrs_16" else "asc_842"
     )
     inputs = {row.name: row.value for row in view.inputs}
-    rate = stated.get("borrowing_rate")
-    rate = inputs["discount_rate"] if rate is None else float(rate)
+    rate = inputs[borrowing_input(view)]
     return [_lease(one, stated, standard, rate, view) for one in found]
+
+
+def borrowing_input(view: View) -> str:
+    """Name of the input that leases are discounted with: their own rate, or that of all cash."""
+    own = BORROWING_RATE[0]
+    return own if any(row.name == own for row in view.inputs) else "discount_rate"
 
 
 def _lease(
@@ -236,6 +250,10 @@ def _lease(
         short_term_elected=bool(stated.get("short_term_elected", True)),
         economic_life_months=stated.get("economic_life_months"),
     )
+    held = _in_ledger(one, view)
+    if held is not None and held != found.treatment:
+        words = f"As solved. With a term of {one.term_months} months, solve again: {found.reason}"
+        found = Classification(held, words)
     if found.treatment not in ("operating", "finance"):
         return LeaseView(one, found, None)
     hours = view.values["hours"][one.month : one.last_month + 1]

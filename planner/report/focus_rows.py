@@ -121,7 +121,8 @@ def focus_rows(plan: Plan, seen: View) -> tuple[list[CostAndUsage], list[Contrac
 
     Raises
     ------
-    PlannerError : cash of a category that this export does not know.
+    PlannerError : cash of a category that this export does not know, or a contract without
+        machines.
     """
     if unknown := unknown_categories(seen):
         told = ", ".join(f"{category!r} ({usd:,.2f} USD)" for category, usd in unknown.items())
@@ -248,7 +249,8 @@ def _committed(
                 charge="Purchase", frequency="One-Time" if upfront else "Recurring",
                 quantity=hours, unit=GPU_HOURS, contract=contract,
             )  # fmt: skip
-    assert resource.fleet is not None
+    if resource.fleet is None:
+        raise PlannerError(f"{contract}: no machines of the plan's fleet are under this contract")
     filled = used_frac(plan, resource.fleet)
     full = _on_demand_usd_per_gpu_h(seen, resource.fleet)
     whole = Amount(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from openpyxl.utils import get_column_letter
@@ -11,7 +11,7 @@ from openpyxl.worksheet.pagebreak import Break
 
 from planner.report.charts import Band, stacked_columns
 from planner.report.charts import place as place_chart
-from planner.report.commitments_lease import schedule_rows, write_leases
+from planner.report.commitments_lease import LeaseTotal, write_leases
 from planner.report.commitments_part import (
     END,
     END_MONTH,
@@ -55,7 +55,7 @@ from planner.report.yearly import (
 )
 from planner.result import Plan
 
-__all__ = ["CommitmentsSheet", "schedule_rows", "write_commitments"]
+__all__ = ["CommitmentsSheet", "LeaseTotal", "write_commitments"]
 
 _LADDER = (
     "Lots", "Month signed", "From", "Term, months", "Last month", "Until", "Expires in",
@@ -78,6 +78,8 @@ class CommitmentsSheet:
     """Their sum."""
     owed_in_costs: str
     """Formula of the same from sheet Costs."""
+    leases: tuple[LeaseTotal, ...] = ()
+    """Balances and costs of leases, by contract and of the ledger."""
 
 
 def write_commitments(
@@ -116,7 +118,7 @@ def write_commitments(
     written = _owed(sheet, owing)
     page.sheet.row_breaks.append(Break(id=sheet.writer.row - 1))
     write_uses(sheet)
-    write_leases(sheet)
+    written = replace(written, leases=write_leases(sheet))
     page.sheet.freeze_panes = "C5"
     page.print_setup()
     return written
@@ -203,6 +205,7 @@ def _owed(sheet: CommitmentsPart, owing: Sequence[str]) -> CommitmentsSheet:
     writer.head("Still owed at the end of the period, not cancellable", total="")
     ends = writer.month_ends(costs, list(map(float, sheet.ends)), "Last month of the period",
                              PERIOD_ROW)  # fmt: skip
+    sheet.ends_row = ends
     first = writer.row
     for place, one in enumerate(sheet.found):
         left = (

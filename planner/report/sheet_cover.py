@@ -30,6 +30,7 @@ SHEETS = {
     "Assets": "Register of machines: cost, book and tax value by fiscal year",
     "Commitments": "What is signed, still owed and cannot be cancelled; coverage; leases",
     "Tax": "Deductions, rates, conventions, tax saved by fiscal year",
+    "Balances": "Tokens against demand, power against limits, the FOCUS export against cash",
     "Metrics": "Unit costs, peak cash, and rates of return of what the plan saves",
     "Sensitivity": "One driver at a time on the same fleet, and break-even values",
     "Candidates": "Every serving configuration, or why it cannot serve",

@@ -221,8 +221,8 @@ def _repair(page: Page, found: Verification, row: int) -> int:
     row += 2
     for number, step in enumerate(repair.rounds, 1):
         rates = (
-            f"rates lowered: {lowered_text(step)}"
-            if step.lowered
+            f"lowered: {text}"
+            if (text := lowered_text(step))
             else "rates of what is used simulated"
         )
         broke = f"{step.broken} loads broke" if step.broken else "every promise holds"

@@ -15,6 +15,7 @@ from planner.result import (
     Verification,
     WholePool,
 )
+from planner.result.verification import alike
 
 OPTIONS = {
     "owned": "owned",
@@ -122,14 +123,10 @@ def incident_text(row: Incident) -> str:
 
 
 def lowered_text(step: RepairRound) -> str:
-    """Whose rates a round lowered, those to the same share in one clause."""
-    alike: dict[float, list[str]] = {}
-    for name, share in step.lowered.items():
-        alike.setdefault(share, []).append(name)
-    return "; ".join(
-        f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''} to {share:.1%}"
-        for share, names in alike.items()
-    )
+    """Whose rates a round lowered and whose pools it made larger, those alike in one clause."""
+    rates = [f"{names} to {share:.1%}" for share, names in alike(step.lowered)]
+    pools = [f"pools of {names} of {n:,} or more" for n, names in alike(step.least_replicas)]
+    return "; ".join((*rates, *pools))
 
 
 def promise_text(found: Verification) -> str:

@@ -13,6 +13,7 @@ from planner.report.page import Book, clean
 from planner.report.plain_labels import in_words, names_of
 from planner.report.sheet_annual import write_annual
 from planner.report.sheet_assets import write_assets
+from planner.report.sheet_balances import write_balances
 from planner.report.sheet_cash import write_cash
 from planner.report.sheet_checks import write_checks
 from planner.report.sheet_commitments import write_commitments
@@ -91,6 +92,16 @@ def write_parts(book: Book, plan: Plan) -> Parts:
     fleet = write_fleet(book, plan)
     demand = write_demand(book, plan)
     options = write_options(book, plan, scenarios, costs, annual, changed=inputs.changed)
+    balances = write_balances(
+        book,
+        plan,
+        seen,
+        inputs=inputs.addresses,
+        costs=costs,
+        cash=cash,
+        profit=profit,
+        fleet=fleet,
+    )
     sensitivity = write_sensitivity(book, figures, costs, cash, annual)
     return Parts(
         plan,
@@ -108,6 +119,7 @@ def write_parts(book: Book, plan: Plan) -> Parts:
         assets,
         commitments,
         tax,
+        balances,
     )
 
 

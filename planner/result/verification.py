@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Literal, TypeVar
 
 from pydantic import Field
 
@@ -15,6 +16,22 @@ HANDED_ON = "its traffic goes to "
 """Begins `decided_by` of a pool lost whole."""
 
 IncidentKind = Literal["node_fails", "replicas_start", "interruptions"]
+
+
+V = TypeVar("V")
+
+
+def alike(figures: Mapping[str, V]) -> Iterator[tuple[V, str]]:
+    """Equal figures, and whose they are.
+
+    Examples
+    --------
+    >>> list(alike({"a": 0.9, "b": 0.9, "c": 0.5}))
+    [(0.9, 'a and 1 more'), (0.5, 'c')]
+    """
+    for figure in dict.fromkeys(figures.values()):
+        names = [name for name, own in figures.items() if own == figure]
+        yield figure, names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 class Attained(Record):
@@ -171,10 +188,12 @@ class ReplayedTrace(Record):
 
 
 class RepairRound(Record):
-    """One round: what was lowered, what the plan then cost, and whether it kept its promises."""
+    """One round: what was changed, what the plan then cost, and whether it kept its promises."""
 
     lowered: dict[str, float]
     """By candidate, its rates as a share of those first planned with, so far."""
+    least_replicas: dict[str, int] = Field(default_factory=dict)
+    """By candidate, the fewest replicas that its pools were planned with, so far."""
     npv_usd: float
     broken: int
     """Loads and traces that still broke, and classes not served whole."""
@@ -188,7 +207,7 @@ class Repair(Record):
     npv_after_usd: float
     rounds: list[RepairRound]
     ended: str
-    """Why it ended: every promise holds, rounds used up, no fleet meets the lowered rates."""
+    """Why it ended: every promise holds, rounds used up, no fleet meets what was changed."""
 
     @property
     def cost_usd(self) -> float:

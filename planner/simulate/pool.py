@@ -306,7 +306,7 @@ class _Worlds:
         self.entry = more_slots(self.entry, piece.times_s.size)
         rules = Rules(
             int(pool.routing), pool.patience_tokens, int(counted), pool.numbers.kv_tokens,
-            self.numbers.kv_tokens,
+            _longest(self.numbers),
         )  # fmt: skip
         due = _due(self.outages, after, until)
         refused = int(feed(self.entry, pool.numbers, rules, piece, due))
@@ -348,6 +348,15 @@ class _Worlds:
             "decoding": decoding / busy if busy > 0 else 0.0,
             "prefill_utilization": prefill / own if seconds > 0 else 1.0,
         }
+
+
+def _longest(numbers: Numbers) -> int:
+    """Tokens of the longest request that a replica's cache holds to its end.
+
+    Where a step gains several, the last one may carry a sequence past its answer.
+    """
+    gain = numbers.decode_gain
+    return numbers.kv_tokens - (math.ceil(gain) if gain > 1 else 0)
 
 
 def _rows(outages: Sequence[Outage]) -> Array:

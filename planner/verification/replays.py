@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from planner.candidates.subject import Subject, pool_of
 from planner.errors import ScenarioError
 from planner.files.traces import Trace
+from planner.perf.pooling import POOL_SIZES
+from planner.progress import Count, Stage, Tell, unheard
 from planner.result import Plan, ReplayedTrace
 from planner.schema.demand import Online
 from planner.schema.scenario import Scenario
 from planner.simulate.pool import Pool, Run
 from planner.simulate.timeline import COUNTED, timeline
-from planner.verification.loads import SLACK, Load, hardest
+from planner.verification.loads import POOL_MAX, SLACK, Load, hardest
 from planner.verification.shared import planned_beside
 from planner.verification.streams import RateOf, Stream, stream_of
 from planner.verification.subjects import Grounds
@@ -35,6 +37,8 @@ SEEDS_APART = 1_000
 """From the seed of a trace's share to that of what comes beside it."""
 SLOWEST, HELD_RTOL = 0.1, 0.01
 """Of the search for the rate that a trace keeps: share of the rate at which it breaks."""
+LARGER = tuple(size + 1 for size in POOL_SIZES if size <= POOL_MAX)
+"""Replicas of pools that are tried where no rate is kept: a plan can ask for as many at least."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class _Job:
     stream: Stream
     share: float
     """Of the class's traffic that the pool's whole replicas serve."""
+    of: int
+    """Jobs of the trace in all."""
 
     @property
     def planned_rps(self) -> float:
@@ -69,7 +75,7 @@ def replayed(
     on: Grounds,
     *,
     seed: int,
-    tell: Callable[[str], None] = lambda step: None,
+    tell: Tell = unheard,
 ) -> list[ReplayedTrace]:
     """The trace against every pool of its class, each where it is busiest.
 
@@ -78,28 +84,41 @@ def replayed(
     ScenarioError : no such class, no times in the trace, too few requests.
     """
     found = []
-    for job in _jobs(ask, on, seed):
-        tell(f"replay {ask.trace.name} against {job.load.name}")
+    for number, job in enumerate(_jobs(ask, on, seed)):
+        tell(Stage("replay", Count(number, job.of, "pools")))
         found.append(_row(ask, job))
     return found
 
 
-def held_fracs(
+@dataclass(frozen=True)
+class Mend:
+    """What would keep a trace that breaks a pool."""
+
+    load: Load
+    frac: float
+    """Share of its rate; 0 where not even a tenth is kept: requests come at once, at any rate."""
+    replicas: int = 0
+    """Then so many keep it at its rate; 0 where `LARGER` has none."""
+
+
+def mends(
     ask: Ask,
     on: Grounds,
     *,
     seed: int,
-) -> list[tuple[Load, float]]:
-    """Pools that the trace breaks, with the share of its rate at which it would not.
+    tell: Tell = unheard,
+) -> list[Mend]:
+    """What would keep the trace in every pool that it breaks.
 
     There is no entry where it breaks because it asks for more than was planned, which is the
-    demand's to correct, nor where no tenth of the rate is kept either.
+    demand's to correct.
     """
     found = []
-    for job in _jobs(ask, on, seed):
+    for number, job in enumerate(_jobs(ask, on, seed)):
+        tell(Stage("search what keeps the trace", Count(number, job.of, "pools")))
         if _reason(job, job.stream) and not _beyond(ask.rate, job.stream.peak_rps, job.planned_rps):
             frac = _held_frac(job)
-            found += [(job.load, frac)] if frac else []
+            found.append(Mend(job.load, frac, 0 if frac else _keeping(job)))
     return found
 
 
@@ -139,7 +158,7 @@ def _jobs(
         stream = replace(
             stream, beside=planned_beside(load, on.known, stream, seed + number + SEEDS_APART)
         )
-        yield _Job(load, subject, subject.demand, stream, share)
+        yield _Job(load, subject, subject.demand, stream, share, len(groups))
 
 
 def _class_of(ask: Ask, scenario: Scenario) -> str:
@@ -231,11 +250,14 @@ def _advice(job: _Job, rate: RateOf) -> Iterator[str]:
             f"raise the rate of {job.load.demand_class}, or {fit}"
         )
     else:
-        yield "--repair plans at the rate that it keeps, where it keeps one"
+        yield (
+            "--repair plans at the rate that it keeps; where it keeps none, for requests come at "
+            "once, with more replicas"
+        )
 
 
-def _reason(job: _Job, stream: Stream) -> str:
-    run = _run(stream, pool_of(job.subject, job.load.whole))
+def _reason(job: _Job, stream: Stream, replicas: int | None = None) -> str:
+    run = _run(stream, pool_of(job.subject, replicas or job.load.whole))
     return broken(*attained(run, job.demand.slo, job.subject.request_s))
 
 
@@ -251,6 +273,12 @@ def _held_frac(job: _Job) -> float:
         else:
             low = middle
     return low
+
+
+def _keeping(job: _Job) -> int:
+    """Fewest replicas, of those tried, that keep the promise under the same stream; 0: none."""
+    larger = (n for n in LARGER if n > job.load.whole)
+    return next((n for n in larger if not _reason(job, job.stream, n)), 0)
 
 
 def _run(stream: Stream, pool: Pool) -> Run:

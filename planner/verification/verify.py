@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from planner.candidates.subject import Subject
 from planner.files.catalog import load_catalog
+from planner.progress import Count, Counting, Stage, Tell, unheard
 from planner.result import Incident, Plan, TestedPool, Verification
 from planner.result.verification import HANDED_ON, Verdict
 from planner.schema.catalog import Catalog
@@ -23,8 +24,6 @@ from planner.verification.trials import WORKERS, Trial, trial
 
 REQUESTS_LARGE = 2_000_000
 """In an hour with failures, from which it is simulated by itself."""
-Progress = Callable[[str, float, "float | None"], None]
-"""what is simulated, seconds since the start, no gap"""
 
 
 def verify(
@@ -34,7 +33,7 @@ def verify(
     seed: int = 0,
     taken_per_node_day: float = 0.0,
     replay: Sequence[Ask] = (),
-    progress: Progress | None = None,
+    progress: Tell | None = None,
 ) -> Verification:
     """Simulate every load of a plan, or name the harder one that was simulated.
 
@@ -45,18 +44,14 @@ def verify(
     taken_per_node_day : how often a node is taken away at random, as spot machines are; 0 is
         never.
     replay : traces to be tried beside the planned traffic.
-    progress : told before every trial.
+    progress : told of every trial and hour that is through.
 
     Raises
     ------
     ScenarioError : the catalog gives other rates than the plan holds; a trace cannot be replayed.
     """
-    started = time.perf_counter()
-
-    def tell(step: str) -> None:
-        if progress is not None:
-            progress(step, time.perf_counter() - started, None)
-
+    started, tell = time.perf_counter(), progress or unheard
+    tell(Stage("read the plan"))
     on = grounds(plan, catalog or load_catalog())
     traces = [row for ask in replay for row in replayed(ask, on, seed=seed, tell=tell)]
     trials = tried(_asked(on.able), on.known, seed=seed, tell=tell)
@@ -105,20 +100,17 @@ def tried(
     subjects: Mapping[str, Subject],
     *,
     seed: int,
-    tell: Callable[[str], None] = lambda step: None,
+    tell: Tell = unheard,
 ) -> list[Trial]:
     """Trials that decide every load: the hardest first, then halves of what is undecided."""
-    done: list[Trial] = []
-
-    def undecided(some: Sequence[Load]) -> list[Load]:
-        return [load for load in some if not any(_decides(other, load) for other in done)]
-
-    # Those with nodes out come last: what is kept with all replicas up decides many of them.
-    for condition in OUT:
-        while left := undecided([load for load in every if load.condition == condition]):
-            load = _next(left, done)
-            tell(f"simulate {load.demand_class}, {load.name}")
-            done.append(trial(subjects[load.candidate], load, seed=seed, others=subjects))
+    done, left = list[Trial](), list(every)
+    while left:
+        tell(Stage("verify", Count(len(every) - len(left), len(every), "loads")))
+        # Those with nodes out come last: what is kept with all replicas up decides many of them.
+        first = min((load.condition for load in left), key=list(OUT).index)
+        load = _next([load for load in left if load.condition == first], done)
+        done.append(trial(subjects[load.candidate], load, seed=seed, others=subjects))
+        left = [other for other in left if not _decides(done[-1], other)]
     return done
 
 
@@ -131,15 +123,16 @@ def _next(left: Sequence[Load], done: Sequence[Trial]) -> Load:
 
 
 def _simulated(
-    bad: Sequence[Case], known: Mapping[str, Subject], *, seed: int, tell: Callable[[str], None]
+    bad: Sequence[Case], known: Mapping[str, Subject], *, seed: int, tell: Tell
 ) -> list[Incident]:
     """Bad hours side by side, in the order asked."""
+    through = Counting("verify", len(bad), "hours with failures", tell)
 
     def one(case: Case) -> Incident:
-        return bad_hour(case, known, seed=seed)
+        found = bad_hour(case, known, seed=seed)
+        through()
+        return found
 
-    if bad:
-        tell(f"simulate {len(bad)} hours with failures")
     # A large one fills the memory that several small ones share.
     large = {case: one(case) for case in bad if case.requests > REQUESTS_LARGE}
     with ThreadPoolExecutor(max_workers=WORKERS) as threads:

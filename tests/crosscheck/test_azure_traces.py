@@ -139,21 +139,25 @@ def test_fitted_scenario_solves(name, more, tmp_path):
 def test_fitted_scenario_solves_and_verifies(name, tmp_path):
     """Drawn traffic, and the very file at the planned rate: every promise holds under both.
 
-    The clock of one file ticks every three seconds, so that requests of a tick come at once: a
-    pool of one replica, where the plan has one, may break under it, and says so.
+    The clock of one file ticks every three seconds, so that requests of a tick come at once: one
+    replica answers them in time at no rate. Where the plan has such a pool, repair asks for more
+    replicas, and for nothing else.
     """
     scenario, plan = tmp_path / "fitted.yaml", tmp_path / "plan.json"
     assert ends("workload", "fit", path_of(name), "--scenario", scenario) == 0
     assert ends("solve", scenario, "--refine", "-q", "--time-limit-s", 60, "-o", plan) == 0
     verified = tmp_path / "verified.json"
-    status = ends("verify", plan, "--trace", path_of(name), "-q", "-o", verified)
+    words = ("verify", plan, "--trace", path_of(name), "-q", "--repair", "-o", verified)
+    assert ends(*words) == 0
     found = read_plan(verified).verification
-    assert all(row.verdict != "broken" for row in found.pools)
+    assert found.kept
     assert found.traces
-    late = [row for row in found.traces if row.verdict == "broken"]
-    assert status == (5 if late else 0)
-    assert not late or name == MOONCAKE
-    assert all(row.replicas == 1 and "promised" in row.reason for row in late)
+    if found.repair is not None:
+        assert name == MOONCAKE
+        (step,) = found.repair.rounds
+        assert step.lowered == {}
+        assert set(step.least_replicas.values()) == {2}
+        assert found.repair.cost_frac < 0.05
     for row in found.traces:
         # Scaled by five-minute windows as far as the hour has them.
         assert row.peak_rps == pytest.approx(row.planned_rps, rel=0.02)

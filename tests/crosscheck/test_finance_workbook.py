@@ -91,3 +91,28 @@ def test_a_changed_cell_moves_the_books_as_it_moves_the_plan(tmp_path, name, val
     assert count > 2000
     assert wrong == []
     assert again.npv_usd != plan().npv_usd or name == "borrowing_rate"
+
+
+@pytest.mark.parametrize(
+    ("label", "check"),
+    [
+        ("Sent to APIs", "Tokens of large served, of those demanded"),
+        ("Billed cost, purchase", "FOCUS export: billed cost = cash out"),
+        ("Effective cost, usage", "FOCUS export: effective cost = cost in profit and loss"),
+        ("IT power of the site", "Contracted power at hq within the site's limit"),
+    ],
+)
+def test_a_spoiled_figure_turns_its_check_red(tmp_path, label, check):
+    book = openpyxl.load_workbook(BytesIO(shipped()))
+    model = engine(tmp_path / "plan.xlsx")
+    sheet, checks = book["Balances"], book["Checks"]
+    row = [cell.row for cell in sheet["A"] if cell.value == label][-1]
+    for column in range(3, 12):
+        cell = sheet.cell(row, column)
+        if isinstance(cell.value, int | float):
+            spoiled = repr(cell.value * 0.01)
+            model.set_user_input(book.sheetnames.index("Balances"), row, column, spoiled)
+    model.evaluate()
+    at = next(cell.row for cell in checks["A"] if cell.value == check)
+    assert model.get_cell_value(book.sheetnames.index("Checks"), at, 5) == 0
+    assert str(model.get_cell_value(book.sheetnames.index("Cover"), 5, 2)).startswith("A check")

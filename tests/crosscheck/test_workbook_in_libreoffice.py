@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.skipif(SOFFICE is None, reason="LibreOffice (soffice) is not installed"),
 ]
 COMPARED = Case("compared", compared_plan, ({},))
-OWN_CHECKS = {OTHER_MONTHS, BOOKS_ONLY, "payment_order_frac"}
+OWN_CHECKS = {OTHER_MONTHS, *BOOKS_ONLY, "payment_order_frac"}
 """The last one's shares sum to one only in the change as it is."""
 
 

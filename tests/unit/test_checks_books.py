@@ -8,7 +8,7 @@ import pytest
 from planner.report import recost
 from planner.report.workbook import workbook_bytes
 from tests.compared_plan import compared_plan
-from tests.taxed_world import answered
+from tests.taxed_world import answered, leased
 
 NAMES = {
     "hours": "Hours of all load blocks = hours of the calendar",
@@ -79,3 +79,31 @@ def test_the_page_of_options_is_tied_where_there_is_one():
     rows = {row[0].value: row for row in values["Checks"].iter_rows()}
     assert rows[name][4].value == 1
     assert rows[name][1].value == pytest.approx(compared_plan().npv_usd)
+
+
+@pytest.mark.parametrize(
+    ("standard", "spoiled", "red"),
+    [
+        ("ifrs_16", "_lease_liability_usd",
+         ["lease liability", "expense of the period"]),
+        ("ifrs_16", "_right_of_use_used_usd", ["right-of-use asset", "expense of the period"]),
+        ("asc_842", "_right_of_use_usd", ["right-of-use asset"]),
+    ],
+)  # fmt: skip
+def test_leases_by_contract_are_tied_to_the_ledger(standard, spoiled, red):
+    plan = leased(standard)
+    assert set(leases_held(plan).values()) == {True}
+    lines = [
+        {**line, "formula": f"({line['formula']}) * 100 / (100 + 1)"}
+        if line["key"].endswith(spoiled) else line
+        for line in plan.ledger_lines
+    ]  # fmt: skip
+    found = leases_held(plan.model_copy(update={"ledger_lines": lines}))
+    assert [what for what, holds in found.items() if not holds] == red
+
+
+def leases_held(plan) -> dict[str, bool]:
+    values = openpyxl.load_workbook(BytesIO(workbook_bytes(plan)), data_only=True)
+    name = "Leases by contract = ledger: "
+    rows = [row for row in values["Checks"].iter_rows() if str(row[0].value).startswith(name)]
+    return {row[0].value.removeprefix(name): row[4].value == 1 for row in rows}

@@ -132,9 +132,11 @@ def test_processes_give_the_same_plans_in_order_and_reasons():
         small(demand=[{**small_world.CHAT, "requests_per_s": 30}]),
     ]
     seen = []
-    together = solve_many(questions, settings, workers=2, done=seen.append)
-    alone = solve_many(questions, settings, workers=1, done=lambda number: None)
-    assert sorted(seen) == [0, 1, 2]
+    together = solve_many(questions, settings, workers=2, progress=seen.append)
+    told = []
+    alone = solve_many(questions, settings, workers=1, progress=told.append)
+    assert [stage.count.done for stage in seen] == [0, 1, 2, 3]
+    assert sorted({stage.within.done for stage in told}) == [1, 2, 3]
     assert [one.kind for one in together] == ["", "InfeasibleError", ""]
     assert together[1].reasons == alone[1].reasons
     for a, b in zip(together, alone, strict=True):
@@ -145,7 +147,7 @@ def test_what_a_solve_finds_wrong_with_a_scenario_is_an_input_error(monkeypatch)
     solves(monkeypatch, small=ScenarioError("small", ["sites[0]: no price of power"]))
     settings = Settings(small_world.catalog(), gap=1e-3, time_limit_s=60.0)
     with pytest.raises(ScenarioError, match="no price of power"):
-        solve_many([small()], settings, workers=1, done=lambda number: None)
+        solve_many([small()], settings, workers=1)
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from planner.files.trace_fit import demand_yaml, fit_trace
 from planner.files.trace_rules import CLEAN_RULES
 from planner.files.traces import read_trace
 from planner.schema.demand import Online
+from planner.workload.burstiness import day_shape
 
 HEAD = "timestamp,input_tokens,output_tokens\n"
 
@@ -156,6 +157,25 @@ def test_stamps_without_an_offset_are_local(write):
         assert trace.clock == clock
 
 
+def test_stamps_of_bigquery_and_of_python_s_logging(write):
+    rows = '"{0}00{1}",10,1\n"{0}01{2}",20,2\n"{0}04{1}",30,3\n'
+    for ends in (" UTC", ".500000 UTC"), (",000", ",500"):
+        assert seen(read_trace(write(HEAD + rows.format("2026-03-02 09:00:", *ends)))) == ROWS
+
+
+@pytest.mark.parametrize(("first", "twice"), [("2026-10-23", 2.0), ("2026-03-27", 0.0)])
+def test_hours_that_a_clock_shows_twice_or_leaves_out(write, first, twice):
+    # A request a minute from Friday 00:00 UTC for four days; Berlin's clock moves on Sunday at
+    # 01:00 UTC: 02:00 to 03:00 comes twice in October and not at all in March.
+    start = datetime.fromisoformat(first).replace(tzinfo=UTC).timestamp()
+    stamps = [int(start) + 60 * i for i in range(4 * 1440 + 1)]
+    trace = read_trace(write(rows_of(stamps)), timezone="Europe/Berlin")
+    assert sum(b - a for a, b in trace.observed) == 4 * 86_400
+    shape = day_shape(trace.wall_s, observed=trace.observed)
+    assert np.nanmax(np.abs(shape.rates_rps * 60 - 1)) < 0.04  # one request of 60 at an edge
+    assert shape.observed_s[1, 2] == (1 + twice) * 3600  # and Saturday's
+
+
 def test_several_offsets_need_a_zone(write):
     path = write(HEAD + "2026-01-05T08:00:00+01:00,10,1\n2026-01-05T08:00:01+00:00,2,2\n")
     assert problems(path, clean=["keep-holes"]) == (
@@ -202,12 +222,12 @@ soon,100,20
 def test_everything_wrong_is_said_at_once(write):
     found = problems(write(BAD))
     starts = [
-        "input_tokens: row 2: below zero; --clean drop-negative",
+        "input_tokens: row 2 -5: below zero; --clean drop-negative",
         "output_tokens: row 3: zero; --clean drop-zero",
         "input_tokens: row 4: blank; --clean drop-missing",
-        "input_tokens: 3 rows (5, 9, 13): no whole number or time; --clean drop-unreadable",
-        "input_tokens: row 6: above 10,000,000 tokens; --clean drop-absurd",
-        "timestamp: row 7: no whole number or time; --clean drop-unreadable",
+        "input_tokens: 3 rows (5 'abc', 9 12.5, 13 inf): no whole number in plain digits; ",
+        "input_tokens: row 6 99999999999: above 10,000,000 tokens; --clean drop-absurd",
+        "timestamp: row 7 'soon': no time: ISO 8601 is read, and numbers of s, ms, us or ns; ",
         "timestamp: row 8: blank; --clean drop-missing",
         "rows: row 12: time and lengths repeat another row; --clean drop-duplicates",
     ]
@@ -232,7 +252,9 @@ def test_a_rule_covers_only_its_own_problem(write):
 
 def test_order(write):
     path = write(HEAD + "5,1,1\n3,2,2\n9,3,3\n8,4,4\n10,5,5\n")
-    assert problems(path)[0].startswith("timestamp: 2 rows (2, 4): earlier than the row before")
+    assert problems(path)[0].startswith(
+        "timestamp: 2 rows (2 by 2 s, 4 by 1 s): earlier than the row before"
+    )
     trace = read_trace(path, clean=["sort"])
     assert seen(trace) == ([0.0, 2.0, 5.0, 6.0, 7.0], [2, 1, 4, 3, 5], [2, 1, 4, 3, 5])
 
@@ -284,12 +306,30 @@ def test_unrecorded_hours_do_not_lower_the_rate(write):
     [
         ("one.csv", HEAD + "1,5,5\n", "1 of 1 rows can be used"),
         ("none.csv", HEAD, "0 of 0 rows can be used"),
-        ("empty.csv", "", "is no CSV table"),
-        ("empty.jsonl", "", "no column for input_tokens among none"),
+        ("empty.csv", "", "is empty"),
+        ("blank.jsonl", " \n", "is empty"),
+        ("array.jsonl", '[\n{"input_tokens": 5, "output_tokens": 6}]', "no array over lines"),
+        (
+            "twice.csv",
+            "input_tokens,output_tokens,input_tokens\n1,2,3\n4,5,6\n",
+            "2 columns are called 'input_tokens'",
+        ),
+        ("packed.csv", gzip.compress(HEAD.encode()), "compressed by gzip: give it a name"),
+        ("excel.csv", "\ufeffa,b\n".encode("utf-16-le"), "is UTF-16 text: save it as UTF-8"),
+        (
+            "days.csv",
+            HEAD + "2026-03-01,1,1\n2026-03-01,2,1\n2026-03-03,3,1\n",
+            "dates without a time of day",
+        ),
+        (
+            "latin.csv",
+            (HEAD + "0,1,1\n1,é,2\n").encode("latin-1"),
+            "row 2 is no UTF-8 text (byte 0xe9): save the file as UTF-8",
+        ),
         ("names.csv", "a,b\n1,2\n", "no column for input_tokens among a, b"),
         ("long.csv", HEAD + "1,5,5\n1,2,3,4\n", "is no CSV table"),
-        ("longer.csv", HEAD + "1,5,5,7\n1,2,3\n", "is no CSV table"),
-        ("binary.csv", b"\xcb\x00\xff\n", "is no UTF-8 text"),
+        ("longer.csv", HEAD + "1,5,5,7\n1,2,3\n", "rows have more fields than the header"),
+        ("binary.csv", b"\xcb\x00\xff\n", "the header is no UTF-8 text (byte 0xcb)"),
         ("trace.xlsx", "x", "expected a name that ends in .csv"),
         ("far.csv", HEAD + "0,1,1\n9e9,2,2\n", "span 285 years"),
         ("late.csv", HEAD + "9e15,1,1\n9e15,2,2\n", "no plausible date"),
@@ -352,14 +392,16 @@ def test_damaged_gzip(tmp_path):
 def test_json_lines_that_are_none(write):
     good = '{"input_tokens": 5, "output_tokens": 6}\n'
     path = write(good + "{broken\n[1]\n" + good, "log.jsonl")
-    assert problems(path)[0].startswith("input_tokens: 2 rows (2, 3): no whole number")
+    assert problems(path)[0].startswith(
+        "input_tokens: 2 rows (2 '(no JSON object)', 3 '(no JSON object)'): no whole number"
+    )
     assert read_trace(path, clean=["drop-unreadable"]).input_tokens.tolist() == [5, 5]
 
 
 def test_prefix_hits(write):
     text = "prompt_tokens,completion_tokens,cached_tokens\n100,5,\n200,5,150\n100,6,120\n"
     path = write(text)
-    assert problems(path)[0].startswith("hit_tokens: row 3: below zero or above the prompt")
+    assert problems(path)[0].startswith("hit_tokens: row 3 120: below zero or above the prompt")
     trace = read_trace(path, clean=["clip-hits"])
     fit = fit_trace(trace, name="a", model="m", max_context=1e5, rps=2.0)
     assert fit.demand["prefix_cache_hit_frac"] == pytest.approx(250 / 400)
@@ -577,6 +619,33 @@ def test_command_writes_block_and_scenario(write, capsys, tmp_path):
     assert load_scenario(str(tmp_path / "pasted.yaml")).demand == scenario.demand
     status, _, err = run(capsys, trace, "-o", block)
     assert (status, "exists; --force" in err) == (2, True)
+
+
+def test_a_scenario_s_name_is_made_of_its_file_s(write, capsys, tmp_path):
+    whole = tmp_path / "My Traffic.v2.yaml"
+    status, _, err = run(capsys, write(HEAD + hourly(range(3))), "--scenario", whole)
+    assert (status, err) == (0, f"wrote {whole}\n")
+    assert load_scenario(str(whole)).name == "my-traffic-v2"
+
+
+def test_command_overwrites_neither_the_trace_nor_its_own_file(write, capsys, tmp_path):
+    trace, other = write(HEAD + hourly(range(3))), tmp_path / "x.yaml"
+    before = trace.read_bytes()
+    status, _, err = run(capsys, trace, "-o", trace, "--force")
+    assert (status, "is the trace itself" in err, trace.read_bytes()) == (2, True, before)
+    status, _, err = run(capsys, trace, "-o", other, "--scenario", other, "--force")
+    assert (status, "is asked for twice" in err, other.exists()) == (2, True, False)
+
+
+def test_more_prefix_hits_than_planned_are_safe(write):
+    rows = "".join(f"{i},{10 + i % 3},{2 + i % 5},{10 + i % 3}\n" for i in range(100))
+    fit = fit_trace(
+        read_trace(write("timestamp,input_tokens,output_tokens,cached_tokens\n" + rows)),
+        name="chat", model="llama-3.1-8b", max_context=131_072,
+    )  # fmt: skip
+    assert fit.demand["prefix_cache_hit_frac"] == 0.99
+    (note,) = [note for note in fit.notes if "the planner takes 0.99" in note]
+    assert note.endswith("this errs on the safe side")
 
 
 def test_command_prints_the_block_or_json(write, capsys):

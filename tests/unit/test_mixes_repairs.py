@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from planner import repairs
+from planner.progress import unheard
 from planner.result import TestedPool
 from tests.unit.test_mixes_verification import LONG, SHORT, subjects
 
@@ -56,5 +57,7 @@ def test_candidates_of_a_mix_are_lowered_together(monkeypatch):
         SimpleNamespace(pools=[broken(1.0, 0.2)], traces=[]),
     )
     # The long class was lowered to 0.8 before: 0.9 of that for both.
-    found = repairs._tightened(plan, verdict, None, {LONG: 0.8}, seed=0, replay=())
-    assert found == {SHORT: pytest.approx(0.72), LONG: pytest.approx(0.72)}
+    before = repairs.Change({LONG: 0.8})
+    found = repairs._tightened(plan, verdict, None, before, seed=0, replay=(), tell=unheard)
+    assert found.shares == {SHORT: pytest.approx(0.72), LONG: pytest.approx(0.72)}
+    assert not found.least

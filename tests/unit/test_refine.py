@@ -10,6 +10,7 @@ from planner.candidates import refine
 from planner.candidates.subject import pool_of, subject_of
 from planner.files.catalog import load_catalog
 from planner.pipeline import case
+from planner.progress import Count, Stage
 from planner.simulate.pool import simulate
 from planner.simulate.rates import Promise
 from planner.simulate.statistics import Estimate
@@ -36,7 +37,7 @@ def test_refined_rates_keep_the_promise_and_lie_on_a_safe_line(known, monkeypatc
     i = first(known)
     told = []
     table = refine.refined(known, [i], told.append).table
-    assert told == ["simulate 1 of 1 candidates, 0 s left"]
+    assert told == [Stage("simulate", Count(done, 1, "candidates")) for done in (0, 1)]
     assert np.flatnonzero(table.simulated).tolist() == [i]
     sizes = np.array(table.pool_sizes)
     # Between and beyond the sizes simulated the smaller one's rate holds.

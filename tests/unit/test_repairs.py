@@ -12,6 +12,8 @@ from planner.candidates import refine
 from planner.candidates.lower import lowered
 from planner.errors import InfeasibleError
 from planner.files.traces import read_trace
+from planner.progress import Count, Stage
+from planner.repairs import Change
 from planner.result import Verification
 from planner.verification.replays import Ask
 from tests.formulas import on_formulas
@@ -71,6 +73,46 @@ def test_simulated_rates_are_lowered_too(monkeypatch):
                        0.5 * whole.pool_rps[i])  # fmt: skip
 
 
+def test_pools_of_fewer_replicas_carry_nothing():
+    question = known(scenario())
+    i = int(question.table.kept[0])
+    name, table = question.table.names[i], question.table
+    found = lowered(question, {}, {name: 3}).table
+    sizes = np.array(table.pool_sizes)
+    # Two carry nothing, three all that they did: the line leaves the axis at two, below the
+    # lowest of all chords from there to a pool's capacity, and nothing else moves.
+    assert found.small_rps[i].tolist() == pytest.approx([0, 0, 3 * table.pool_rps[i, 2]])
+    assert found.offset_rps[i] / found.rate_rps[i] == pytest.approx(2.0)
+    chords = (sizes * table.pool_rps[i])[2:] / (sizes[2:] - 2)
+    assert found.rate_rps[i] <= chords.min() * (1 + 1e-9)
+    assert np.array_equal(found.pool_rps, table.pool_rps, equal_nan=True)
+    others = np.arange(len(table.names)) != i
+    assert np.array_equal(found.small_rps[others], table.small_rps[others], equal_nan=True)
+    for wrong in ({"nobody": 2}, {name: 6}):
+        with pytest.raises(ValueError, match=r"no candidate"):
+            lowered(question, {}, wrong)
+
+
+@pytest.mark.parametrize("fewest", [1, 2, 5])
+def test_a_plan_has_as_many_replicas_as_its_pools_need(fewest):
+    # Two requests a second: one replica carries them, at night a part of it.
+    question = scenario(demand=[{**CHAT, "requests_per_s": 2}])
+    names = {row.id: fewest for row in planner.evaluate(question)}
+    plan = planner.solve(question, refine=False, least=names if fewest > 1 else None)
+    (pool,) = plan.pools
+    peaks = [max(row) for row in pool.replicas]
+    assert peaks == pytest.approx([fewest] * len(peaks))
+    assert all(math.ceil(n - 1e-6) == fewest for row in pool.replicas for n in row)
+
+
+def test_the_tighter_of_two_changes():
+    one = Change({"a": 0.9, "b": 0.5}, {"a": 2})
+    other = Change({"a": 0.8}, {"a": 3, "c": 2})
+    assert one.tighter(other) == Change({"a": 0.8, "b": 0.5}, {"a": 3, "c": 2})
+    assert not Change()
+    assert Change(least={"a": 2})
+
+
 def slope(plan, name):
     return next(row.rate_rps for row in plan.candidates if row.id == name)
 
@@ -78,19 +120,24 @@ def slope(plan, name):
 class Loop:
     """A solver and a simulator that only count: each plan costs 1 more than the one before."""
 
-    def __init__(self, monkeypatch, *, kept_after=math.inf, fails=None):
+    def __init__(self, monkeypatch, *, kept_after=math.inf, fails=None, least=None):
         self.asked, self.kept_after, self.fails = [], kept_after, fails
+        self.least = least or {}
         monkeypatch.setattr(repairs.pipeline, "solve", self.solve)
         monkeypatch.setattr(repairs, "verify", lambda plan, **more: verdict(self.kept()))
         monkeypatch.setattr(
-            repairs, "_tightened", lambda *arguments, **more: {"c": 0.9 ** len(self.asked)}
+            repairs,
+            "_tightened",
+            lambda *arguments, **more: Change({"c": 0.9 ** len(self.asked)}, self.least),
         )
 
     def kept(self):
         return len(self.asked) >= self.kept_after
 
-    def solve(self, question, *, shares, refine, **more):
+    def solve(self, question, *, shares, least, refine, progress, **more):
         assert refine
+        assert least == self.least
+        progress(Stage("solve"))
         self.asked.append(dict(shares))
         if self.fails and len(self.asked) == 2:
             raise self.fails
@@ -116,11 +163,23 @@ def test_rounds_until_kept_and_what_they_cost(monkeypatch, plan):
     assert [step.broken for step in story.rounds] == [1, 1, 0]
     assert story.cost_usd == pytest.approx(3.0)
     assert story.cost_frac == pytest.approx(3.0 / plan.npv_usd)
-    assert "Rates of c planned at 81.0%" in found.notes[-1]
+    assert "Rates of c planned at 81.0%" in found.notes[-2]
+    assert found.notes[-1].startswith("The repair costs +3 USD")
+
+
+def test_larger_pools_are_said(monkeypatch, plan):
+    found, story = repaired(Loop(monkeypatch, kept_after=1, least={"c": 2, "d": 2}), plan)
+    assert story.rounds[0].least_replicas == {"c": 2, "d": 2}
+    assert any(
+        note.startswith("Pools of c and 1 more planned with 2 replicas or more")
+        for note in found.notes
+    )
 
 
 def test_rounds_are_bounded(monkeypatch, plan):
-    found, story = repaired(Loop(monkeypatch), plan, rounds=2)
+    told = []
+    found, story = repaired(Loop(monkeypatch), plan, rounds=2, progress=told.append)
+    assert [stage.within for stage in told] == [Count(n, 2, "round") for n in (1, 2)]
     assert not found.verification.kept
     assert story.ended == "a promise still breaks after 2 rounds"
     assert found.npv_usd == plan.npv_usd + 2
@@ -142,7 +201,7 @@ def test_the_last_plan_survives_what_ends_the_loop(monkeypatch, plan, error, end
 
 def test_nothing_left_to_lower_ends_it(monkeypatch, plan):
     loop = Loop(monkeypatch)
-    monkeypatch.setattr(repairs, "_tightened", lambda *arguments, **more: {})
+    monkeypatch.setattr(repairs, "_tightened", lambda *arguments, **more: Change())
     _, story = repaired(loop, plan)
     assert len(story.rounds) == 1
     assert "nothing is left to lower" in story.ended

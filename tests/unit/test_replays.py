@@ -13,7 +13,7 @@ from planner.simulate.arrivals import requests_of
 from planner.simulate.pool import Pool
 from planner.simulate.state import Numbers
 from planner.verification.loads import Load
-from planner.verification.replays import Ask, beyond_plan, held_fracs, replayed
+from planner.verification.replays import Ask, Mend, beyond_plan, mends, replayed
 from planner.verification.subjects import Grounds
 
 # 1 ms a prompt token, one prompt at a time.
@@ -142,7 +142,7 @@ def test_what_breaks_beyond_the_planned_rate_is_the_demand_s():
     assert beyond_plan(found)
     assert found.advice.startswith("its busiest five minutes have 2.00 times the planned 1/s")
     assert "raise the rate of chat" in found.advice
-    assert replay(log, rps=1.0, ttft_ms=300, play=held_fracs) == []
+    assert replay(log, rps=1.0, ttft_ms=300, play=mends) == []
 
 
 def test_the_rate_that_a_trace_keeps():
@@ -153,11 +153,18 @@ def test_the_rate_that_a_trace_keeps():
     assert found.verdict == "kept"
     # Half as long between bursts, the backlog grows without end; a stretch by 4 / 3 ends that.
     crowded = np.repeat(np.arange(0, 1200, 3.0), 10)
-    ((load, frac),) = replay(trace(crowded), rps=10 / 3, rate="plan", ttft_ms=4100, play=held_fracs)
-    assert load.candidate == "c"
-    assert frac == pytest.approx(3 / 4, rel=0.02)
-    # No rate helps where one burst alone is late.
-    assert replay(trace(crowded), rps=10 / 3, rate="plan", ttft_ms=2000, play=held_fracs) == []
+    (mend,) = replay(trace(crowded), rps=10 / 3, rate="plan", ttft_ms=4100, play=mends)
+    assert (mend.load.candidate, mend.replicas) == ("c", 0)
+    assert mend.frac == pytest.approx(3 / 4, rel=0.02)
+
+
+@pytest.mark.parametrize(("ttft_ms", "replicas"), [(2100, 2), (1500, 4), (300, 0)])
+def test_requests_at_once_need_replicas_at_once(ttft_ms, replicas):
+    # Ten at once, of 0.4 s each: the last ends after 4 s on one replica, whatever the rate; after
+    # 2 s on two, 1.6 s on three (one of ten), 1.2 s on four. None is done in 0.3 s.
+    bursts = trace(np.repeat(np.arange(0, 1200, 3.0), 10))
+    (mend,) = replay(bursts, rps=10 / 3, rate="plan", ttft_ms=ttft_ms, play=mends)
+    assert mend == Mend(mend.load, 0.0, replicas)
 
 
 def test_longer_requests_than_planned_are_named():

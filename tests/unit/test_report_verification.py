@@ -180,6 +180,8 @@ def test_what_could_not_be_tried_is_no_pass():
 def test_a_round_that_lowers_many_alike_names_one():
     step = RepairRound(lowered={"a": 0.9, "b": 0.9, "c": 0.5}, npv_usd=1.0, broken=0)
     assert lowered_text(step) == "a and 1 more to 90.0%; c to 50.0%"
+    larger = step.model_copy(update={"lowered": {}, "least_replicas": {"a": 2, "b": 2}})
+    assert lowered_text(larger) == "pools of a and 1 more of 2 or more"
 
 
 def test_a_lost_pool_and_its_stand_in_say_who_serves():

@@ -71,6 +71,14 @@ def test_worth_is_the_difference_in_cost():
     assert "not solved in its time" in second
 
 
+def test_what_was_not_solved_is_said():
+    base, plan = question(0.6), small_plan()
+    asked = plan.model_copy(update={"scenario": {"demand": [{"prefix_cache_hit_frac": 0.6}]}})
+    late = with_reuse_values(asked, [answered("no_prefix_cache", 1.0, 1.0)], base.catalog)
+    assert [note for note in late.notes if "cache-aware routing" in note]
+    assert with_reuse_values(plan, [], base.catalog).notes == plan.notes
+
+
 def test_solved_without_reuse_the_same_demand_costs_more():
     base = question(0.6, requests_per_s=200)  # several nodes: fewer will do
     costs = [

@@ -108,6 +108,16 @@ def test_request_larger_than_the_cache_is_refused_and_counts_as_late():
     assert math.isinf(found.ttft_s(0.9).value)
 
 
+def test_a_gain_of_several_tokens_never_leaves_the_cache():
+    # A prompt of 100 and 4 answer tokens hold 103, but steps of 2.5 tokens carry the sequence to
+    # 105: with room for 105 it is refused, for 106 it runs, 1 + 2 steps. Gains of one: 103 do.
+    for gain, cache, runs in ((2.5, 105, 0), (2.5, 106, 1), (1.0, 102, 0), (1.0, 103, 1)):
+        numbers = Numbers(1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1000, 8, cache, 4, gain)
+        _, _, found = run(Pool(numbers), [0], [100], [4])
+        assert (found.finished[0], found.refused[0]) == (runs, 1 - runs)
+        assert found.kv_frac_max[0] <= 1.0
+
+
 def test_least_pending_by_hand():
     # A goes to 0 (a tie, the draw says 0), B to the idle 1, C where less is pending: 1.
     numbers = SERVER._replace(budget=10)

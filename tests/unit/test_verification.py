@@ -13,6 +13,7 @@ import planner
 from planner.candidates.subject import Subject
 from planner.errors import ScenarioError
 from planner.files.catalog import load_catalog
+from planner.progress import Count, Stage
 from planner.schema.demand import Batch, Lengths, Online, Slo
 from planner.simulate.arrivals import requests_of
 from planner.simulate.pool import Outage, Pool
@@ -279,11 +280,14 @@ def test_batch_must_keep_up():
 def test_trials_decide_every_load_and_no_more_than_needed():
     easy = [load(1, 0.2, period=str(i)) for i in range(5)]
     broken = [load(1, 0.9), load(1, 0.95)]
-    found = tried([*easy, *broken], {"c": subject(online(3600))}, seed=0)
+    told = []
+    found = tried([*easy, *broken], {"c": subject(online(3600))}, seed=0, tell=told.append)
     # 0.95 breaks; of the six left the middle one is easy, holds and decides the easy ones; 0.9.
     assert [(x.load.rps_each, bool(x.reason)) for x in found] == [
         (0.95, True), (0.2, False), (0.9, True),
     ]  # fmt: skip
+    # Of seven loads the first trial decides one, the second the five easy ones.
+    assert told == [Stage("verify", Count(done, 7, "loads")) for done in (0, 1, 6)]
 
 
 @pytest.mark.slow
