@@ -244,8 +244,8 @@ def _mended(
     if not mend.frac:
         return Change()
     at = mend.load
-    held = _share(mend.frac * at.rps_each, row, at.replicas, at.rps_each)
-    share = shares.get(row.id, 1.0) * held
+    held = _share(mend.frac * at.work_each, row, at.replicas, at.work_each)
+    share = held * min(shares.get(name, 1.0) for name, _ in at.asked)
     return Change({name: min(share, shares.get(name, 1.0)) for name in names})
 
 

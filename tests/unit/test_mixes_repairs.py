@@ -7,6 +7,7 @@ import pytest
 from planner import repairs
 from planner.progress import unheard
 from planner.result import TestedPool
+from planner.verification.loads import Beside, Load
 from tests.unit.test_mixes_verification import LONG, SHORT, subjects
 
 
@@ -61,3 +62,18 @@ def test_candidates_of_a_mix_are_lowered_together(monkeypatch):
     found = repairs._tightened(plan, verdict, None, before, seed=0, replay=(), tell=unheard)
     assert found.shares == {SHORT: pytest.approx(0.72), LONG: pytest.approx(0.72)}
     assert not found.least
+
+
+def test_a_trace_lowers_a_mix_by_the_share_of_its_row():
+    # 1 + 0.2 x 10 = 3 requests of the short class are asked of one replica of 4: three quarters of
+    # the row, of which the trace keeps nine tenths, less a margin of 1 %. The long class's share
+    # so far is the row's.
+    row = SimpleNamespace(
+        id=SHORT, demand_class="short", model="m", accelerator="g", gpus=1, mode="chunked",
+        **vars(ROWS[SHORT]),
+    )  # fmt: skip
+    at = Load(SHORT, "short", "hq", "2027", "day", "normal", 1.0, 1.0,
+              beside=(Beside(LONG, 0.2, 10.0),))  # fmt: skip
+    mend = SimpleNamespace(load=at, frac=0.9, replicas=0)
+    found = repairs._mended(mend, row, [row], {LONG: 0.8})
+    assert found.shares == {SHORT: pytest.approx(0.9 * 0.75 * 0.99 * 0.8)}
