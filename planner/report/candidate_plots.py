@@ -206,7 +206,8 @@ def _draw_latency(first: Any, second: Any, question: Case, i: int) -> None:
         axes.axvline(table.lambda_star_rps[i], color=GREY, linestyle=":", label="promised rate")
         axes.set_ylim(0, 1.6 * max(target_ms, float(mid[0])))
         axes.set_xlim(0, None)
-        axes.set_xlabel("requests/s, one replica alone")
+        others = ", nothing but this class" if config.shared_by else ""
+        axes.set_xlabel(f"requests/s, one replica alone{others}")
         words = name.removesuffix("_s").upper()
         axes.set_ylabel(f"{words} p{percentile * 100:g} [ms]")
         axes.set_title(words)

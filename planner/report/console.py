@@ -150,7 +150,7 @@ def _notes(plan: Plan) -> list[RenderableType]:
 
 
 CANDIDATE_COLUMNS: Mapping[str, tuple[str, str]] = {
-    "class": ("demand_class", ""),
+    "class": ("serves", ""),
     "model": ("model", ""),
     "accelerator": ("hardware", ""),
     "weights": ("quantization", ""),
