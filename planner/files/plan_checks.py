@@ -22,7 +22,7 @@ NPV_REL = 1e-6
 
 def contradictions(plan: Plan) -> list[str]:
     """What is wrong with a plan, each with its path; empty where it is whole."""
-    found = [*_calendar(plan), *_shapes(plan), *_ledger(plan)]
+    found = [*_calendar(plan), *_shapes(plan), *_parts(plan), *_ledger(plan)]
     return found or list(_cost(plan))
 
 
@@ -56,6 +56,15 @@ def _shapes(plan: Plan) -> Iterator[str]:
     for path, table in tables:
         if len(table) != periods or any(len(values) != blocks for values in table):
             yield f"{path}: not {periods} periods of {blocks} blocks"
+
+
+def _parts(plan: Plan) -> Iterator[str]:
+    """Parts of shared pools that name no part, or one that does not name them."""
+    rows = {(pool.site, pool.candidate): {pool.candidate, *pool.shared_with} for pool in plan.pools}
+    for n, pool in enumerate(plan.pools):
+        for other in pool.shared_with:
+            if rows.get((pool.site, other)) != rows[pool.site, pool.candidate]:
+                yield f"pools[{n}].shared_with: {other} is no part of the same pool at {pool.site}"
 
 
 def _ledger(plan: Plan) -> Iterator[str]:

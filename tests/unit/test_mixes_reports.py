@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from planner.files.catalog import load_catalog
+from planner.files.plan_checks import contradictions
 from planner.report import frames
 from planner.report.compare_changes import changes
 from planner.report.console_verification import verdicts
@@ -96,6 +97,14 @@ def test_a_pool_that_becomes_shared_is_one_change(plan):
     texts = [one.text for one in changes(small_plan(), plan) if one.section == "configurations"]
     assert [text for text in texts if "search" in text] == [
         f"{OWN} shared with {OTHER} at us-east, up to 16 replicas"
+    ]
+
+
+def test_a_plan_whose_parts_do_not_fit_together_is_refused(plan):
+    assert contradictions(plan) == []
+    lost = plan.model_copy(update={"pools": plan.pools[:3]})
+    assert contradictions(lost) == [
+        f"pools[1].shared_with: {OTHER} is no part of the same pool at us-east"
     ]
 
 
