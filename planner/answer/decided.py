@@ -57,6 +57,12 @@ class Decided:
         pairs = [(c, s) for c, s in np.argwhere(total > SOME).tolist()]
         return sorted(pairs, key=lambda pair: -total[pair])
 
+    @property
+    def used_names(self) -> list[tuple[str, str]]:
+        """Candidates and sites that ever serve, by name."""
+        names = self.problem.labels
+        return [(names.candidates[c], names.sites[s]) for c, s in self.used_pools]
+
     def gpu_hours(self, c: int, s: int) -> Array:
         """Accelerator-hours a pool keeps active, (accelerators, periods)."""
         hours = self.solution.replicas[c, s] * self.problem.demand.hours
