@@ -666,6 +666,7 @@ def test_command_prints_the_block_or_json(write, capsys):
         (["--model", "llama-3.1-8"], "llama-3.1-8b"),
         (["--clean", "all"], "drop-missing"),
         (["--rps", "0"], "--rps"),
+        (["--rps", "nan"], "--rps nan: expected a finite number"),
         (["--name", "Two Words"], "demand[Two Words].name"),
     ],
 )
