@@ -28,6 +28,7 @@ from planner.result.reuse import ReuseValue
 from planner.result.verification import (
     Attained,
     Incident,
+    RentedAhead,
     Repair,
     RepairRound,
     ReplayedTrace,
@@ -59,6 +60,7 @@ __all__ = [
     "Plan",
     "PoolRow",
     "Record",
+    "RentedAhead",
     "Repair",
     "RepairRound",
     "ReplayedTrace",
