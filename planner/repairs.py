@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -96,7 +97,11 @@ def repair(
     ScenarioError : the catalog gives other rates than the plan holds.
     """
     rows = catalog or load_catalog()
-    before, answer = plan, plan
+    before, answer, started = plan, plan, time.perf_counter()
+
+    def tell(step: str) -> None:
+        if progress is not None:
+            progress(step, time.perf_counter() - started, None)
 
     def verified(answer: Plan) -> Verification:
         return verify(
@@ -110,7 +115,9 @@ def repair(
     ended = f"a promise still breaks after {rounds} rounds"
     while not verdict.kept and len(steps) < rounds:
         try:
-            more = _tightened(answer, verdict, rows, change, seed=seed, replay=replay)
+            more = _tightened(
+                answer, verdict, rows, change, seed=seed, replay=replay, tell=tell
+            )  # fmt: skip
             if not more and (steps or _settled(answer, verdict)):
                 ended = _why_not(verdict)
                 break
@@ -201,6 +208,7 @@ def _tightened(
     *,
     seed: int,
     replay: Sequence[Ask],
+    tell: Callable[[str], None],
 ) -> Change:
     """Lower shares, or larger pools, for candidates that broke at a rate they were planned for.
 
@@ -213,14 +221,13 @@ def _tightened(
     if not worst and not any(rows[row.candidate].simulated for row in traces):
         return Change()
     on, shares = grounds(plan, catalog), change.shares
-    found = Change(
-        {
-            name: shares.get(name, 1.0) * _held_share(on.known[name], rows[name], load, seed)
-            for name, load in worst.items()
-        }
-    )
+    held = dict[str, float]()
+    for name, load in worst.items():
+        tell(f"search the rate that {name} holds")
+        held[name] = shares.get(name, 1.0) * _held_share(on.known[name], rows[name], load, seed)
+    found = Change(held)
     for ask in replay if traces else ():
-        for mend in mends(ask, on, seed=seed):
+        for mend in mends(ask, on, seed=seed, tell=tell):
             row = rows[mend.load.candidate]
             if row.simulated:
                 found = found.tighter(_mended(mend, row, plan.candidates, shares))
