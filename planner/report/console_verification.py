@@ -36,7 +36,8 @@ def verdicts(found: Verification, *, every: bool = False) -> RenderableType:
     parts: list[RenderableType] = [_headline(found)]
     candidates = dict.fromkeys(row.candidate for row in found.pools if row.requests)
     parts += [_simulated(name, found.pools) for name in candidates]
-    parts.append(_listing(found.pools) if every else _blocks(found.pools))
+    if found.pools:
+        parts.append(_listing(found.pools) if every else _blocks(found.pools))
     parts += [_trace(row) for row in found.traces]
     parts += _listed(found, "broken", "Broken promises")
     parts += _listed(found, "unverified", "Not verified: no pass")

@@ -144,6 +144,17 @@ class Incident(Record):
         return self.late_frac <= self.promised_late_frac
 
 
+class RentedAhead(Record):
+    """What it costs that all machines rented by the hour run when their block begins."""
+
+    lead_s: float
+    """So much before each block in which more of them run than before."""
+    usd_per_year: float
+    """Mean of the horizon."""
+    npv_usd: float
+    """Beside the plan's own; what is paid on top of it."""
+
+
 class ReplayedTrace(Record):
     """A trace of requests, replayed against one pool of the plan."""
 
@@ -234,6 +245,8 @@ class Verification(Record):
     """Traffic that no pool and no API serves; it breaks its class's promise."""
     incidents: list[Incident] = Field(default_factory=list)
     """Hours with failures: reported, and no part of the verdict."""
+    rented_ahead: RentedAhead | None = None
+    """Where requests come late at step-ups, because machines then still start."""
     traces: list[ReplayedTrace] = Field(default_factory=list)
     repair: Repair | None = None
     seconds: float

@@ -136,10 +136,16 @@ def _jobs(
     on: Grounds,
     seed: int,
 ) -> Iterator[_Job]:
-    name = _class_of(ask, on.scenario)
+    name = class_of(ask, on.scenario)
     mine = [x for x in on.able if x.demand_class == name and x.condition == "normal" and not x.down]
     if not mine:
-        raise ScenarioError(ask.trace.name, [f"no simulated pool of the plan serves {name}"])
+        raise ScenarioError(
+            ask.trace.name,
+            [
+                f"no pool that can be simulated serves {name}: its traffic goes to APIs, to static "
+                "batches or to pools on measured rates"
+            ],
+        )
     groups: dict[tuple[str, str], list[Load]] = {}
     for load in mine:
         groups.setdefault((load.candidate, load.site), []).append(load)
@@ -161,13 +167,21 @@ def _jobs(
         yield _Job(load, subject, subject.demand, stream, share, len(groups))
 
 
-def _class_of(ask: Ask, scenario: Scenario) -> str:
+def class_of(ask: Ask, scenario: Scenario) -> str:
+    """The class that a trace is replayed as.
+
+    Raises
+    ------
+    ScenarioError : no such class, no times in the trace, too few requests.
+    """
     online = [demand.name for demand in scenario.demand if isinstance(demand, Online)]
     wanted = ask.demand_class or (online[0] if len(online) == 1 else "")
     problems = []
-    if wanted not in online:
+    if not online:
+        problems.append("no class is online: a trace is replayed against the promises of one")
+    elif wanted not in online:
         given = f"{wanted!r} is none of them" if wanted else "name one with --class"
-        problems.append(f"online classes of the plan: {', '.join(online) or 'none'}; {given}")
+        problems.append(f"online classes of the plan: {', '.join(online)}; {given}")
     if ask.trace.time_s is None:
         problems.append("has no time stamps: a replay needs them")
     if len(ask.trace.input_tokens) < LEAST_REQUESTS:

@@ -18,12 +18,13 @@ from planner.schema.demand import Batch, Lengths, Online, Slo
 from planner.simulate.arrivals import requests_of
 from planner.simulate.pool import Outage, Pool
 from planner.simulate.state import Numbers
+from planner.verification.ahead import words
 from planner.verification.hours import WARM_S, Case, Part, rates, simulated
 from planner.verification.incidents import cases
 from planner.verification.loads import Load, Node, hardest, loads
 from planner.verification.subjects import Grounds, unserved
 from planner.verification.trials import trial
-from planner.verification.verify import _asked, _late_starts, _verdicts, tried
+from planner.verification.verify import _asked, _verdicts, tried
 
 # 1 s for each whole prompt of 1000 tokens, one at a time: M/D/1.
 SERVER = Numbers(0.0, 0.0, 0.0, 1e-3, 0.0, 0.0, 0.0, 10**6, 1, 10**6)
@@ -515,9 +516,9 @@ def test_a_pool_that_starts_with_its_block_leaves_its_traffic_to_the_others():
     assert found.worst_frac == 1.0
     assert found.late_frac == pytest.approx(18_000 / 28_800, abs=0.03)
     assert found.recovered_s is None
-    (note,) = _late_starts([found])
+    (note,) = words([found], None, plan)
     assert note.startswith("chat: machines rented when peak begins serve 15 min later")
-    assert _late_starts([found.model_copy(update={"late_frac": 0.01})]) == []
+    assert words([found.model_copy(update={"late_frac": 0.01})], None, plan) == []
     # Without owned replicas nobody answers until the machines run.
     del plan.pools[1]
     plan.pools[0].served_frac = [[0.0, 1.0]]
