@@ -19,17 +19,25 @@ SPARE_SIGMAS = 6.0
 """Requests drawn beyond the mean of a stretch of time, in standard deviations."""
 
 
+COUNTED = "ttft", "tpot", "itl", "e2e"
+"""Figures counted by window, as a run and its pool call them."""
+
+
 @dataclass(frozen=True)
 class Timeline:
-    """A pool's run and its counts by window."""
+    """A pool's run and its counts by window, each (windows, bins): the last has all later ones."""
 
     run: Run
     starts_s: Array
     """(windows,)"""
     ttft: Whole
-    """(windows, bins): first tokens that came within the window; the last has all later ones."""
+    """First tokens that came within the window."""
     tpot: Whole
-    """(windows, bins): answers that ended within it."""
+    """Answers that ended within it."""
+    itl: Whole
+    """Gaps between deliveries that ended within it."""
+    e2e: Whole
+    """Answers that ended within it, by the time since their requests arrived."""
 
 
 def drawn(
@@ -98,7 +106,7 @@ def timeline(pool: Pool, piece: Piece, *, window_s: float, counted_from_s: float
     """
     edges = np.arange(0.0, float(piece.times_s[-1]) + window_s, window_s)
     places = np.searchsorted(piece.times_s, edges)
-    seen: list[tuple[Whole, Whole]] = []
+    seen: list[dict[str, Whole]] = []
     starts: list[float] = []
 
     def pieces() -> Iterator[Piece]:
@@ -109,17 +117,14 @@ def timeline(pool: Pool, piece: Piece, *, window_s: float, counted_from_s: float
                 yield cut(piece, first, last)
 
     def watch(world: World) -> None:
-        seen.append((world.ttft.copy(), world.tpot.copy()))
+        seen.append({name: getattr(world, name).copy() for name in COUNTED})
 
     first = int(np.searchsorted(piece.times_s, counted_from_s))
     run = replay(pool, pieces(), counted=(first, len(piece.times_s)), watch=watch)
     whole = [*seen[:-2], seen[-1]]  # what ends after the last arrival is the last window's
-    ttft = np.stack([one for one, _ in whole])
-    tpot = np.stack([one for _, one in whole])
-    before = np.zeros((1, ttft.shape[1]), np.int64)
-    return Timeline(
-        run,
-        np.array(starts),
-        np.diff(ttft, axis=0, prepend=before),
-        np.diff(tpot, axis=0, prepend=before),
-    )
+    counts = {name: np.stack([one[name] for one in whole]) for name in COUNTED}
+    by_window = {
+        name: np.diff(found, axis=0, prepend=np.zeros((1, found.shape[1]), np.int64))
+        for name, found in counts.items()
+    }
+    return Timeline(run, np.array(starts), **by_window)
