@@ -7,7 +7,7 @@ line by which a pool's capacity enters the optimizer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -315,12 +315,8 @@ def _promised(draft: _Draft, at: Whole, promise: _Promise) -> None:
     values = [
         ("TTFT", slo.ttft_percentile, ttft, slo.ttft_ms),
         ("TPOT", slo.tpot_percentile, tpot, slo.tpot_ms),
+        *_optional(promise, stable),
     ]
-    if slo.token_itl_ms is not None and not promise.static:
-        gap = queueing.gap_zero_load(
-            replica, lengths, percentile=slo.token_itl_percentile, stability_rps=stable
-        )
-        values.append(("token ITL", slo.token_itl_percentile, gap, slo.token_itl_ms))
 
     def why(place: int) -> str:
         if rates[place, -1] > LEAST_STABLE_FRAC * stable[place]:
@@ -366,6 +362,39 @@ def _zero_load(promise: _Promise) -> tuple[Array, Array]:
     )  # fmt: skip
 
 
+def _optional(promise: _Promise, stable: Array) -> Iterator[tuple[str, float, Array, float]]:
+    """Promises that a class may do without: name, percentile, value without traffic, target."""
+    slo = promise.demand.slo
+    if slo.token_itl_ms is not None and not promise.static:
+        gap = queueing.gap_zero_load(
+            promise.replica, promise.lengths, percentile=slo.token_itl_percentile,
+            stability_rps=stable,
+        )  # fmt: skip
+        yield "token ITL", slo.token_itl_percentile, gap, slo.token_itl_ms
+    if slo.e2e_ms is not None:
+        yield "E2E", slo.e2e_percentile, _e2e_zero_load(promise, stable), slo.e2e_ms
+
+
+def _e2e_zero_load(promise: _Promise, stable: Array) -> Array:
+    """Time to the last token without other traffic, the request's own path included [s]."""
+    share = promise.demand.slo.e2e_percentile
+    if promise.unit is not None:
+        engine = disaggregated.e2e_zero_load(
+            promise.unit, promise.lengths, percentile=share, stability_rps=stable
+        )
+    else:
+        engine = queueing.e2e_at(
+            promise.replica, promise.lengths, 0.0, percentile=share, stability_rps=stable
+        )
+    return np.asarray(engine + promise.request_s, float)
+
+
+def _e2e_target_s(promise: _Promise) -> Array | None:
+    """What the engine must keep to the last token; None where it is not promised."""
+    target_ms = promise.demand.slo.e2e_ms
+    return None if target_ms is None else np.maximum(target_ms * MILLI - promise.request_s, 1e-6)
+
+
 def _at_band_end(draft: _Draft, at: Whole, promise: _Promise, end: str) -> Array:
     """Rate in the largest pool with steps at an end of the band, over the planned rate there."""
     longer = draft.column[end][at] / draft.column["planned_frac"][at]
@@ -398,6 +427,7 @@ def _late(what: str, percentile: float, value_s: float, target_ms: float) -> str
 def _capacity(promise: _Promise, replicas: int, stability_rps: Array | None) -> queueing.Capacity:
     slo, most = promise.demand.slo, promise.utilization_max
     bursty = promise.demand.arrival_cv > queueing.BURSTY_CV
+    e2e_s = _e2e_target_s(promise)
     if promise.static:
         return static_batch.lambda_star(
             promise.replica, promise.lengths,
@@ -406,6 +436,7 @@ def _capacity(promise: _Promise, replicas: int, stability_rps: Array | None) -> 
             tpot_s=min(slo.tpot_ms, slo.token_itl_ms or slo.tpot_ms) * MILLI,
             arrival_cv=promise.demand.arrival_cv, replicas=replicas,
             utilization_max=min(most, queueing.UTILIZATION_MAX_BURSTY) if bursty else most,
+            e2e_s=e2e_s, e2e_percentile=slo.e2e_percentile,
         )  # fmt: skip
     if promise.unit is not None:
         return disaggregated.lambda_star(
@@ -415,6 +446,7 @@ def _capacity(promise: _Promise, replicas: int, stability_rps: Array | None) -> 
             tpot_percentile=slo.tpot_percentile, arrival_cv=promise.demand.arrival_cv,
             replicas=replicas, stability_rps=stability_rps,
             utilization_max=min(most, queueing.UTILIZATION_MAX_BURSTY) if bursty else most,
+            e2e_s=e2e_s, e2e_percentile=slo.e2e_percentile,
         )  # fmt: skip
     return queueing.lambda_star(
         promise.replica,
@@ -429,6 +461,8 @@ def _capacity(promise: _Promise, replicas: int, stability_rps: Array | None) -> 
         stability_rps=stability_rps,
         gap_s=None if slo.token_itl_ms is None else slo.token_itl_ms * MILLI,
         gap_percentile=slo.token_itl_percentile,
+        e2e_s=e2e_s,
+        e2e_percentile=slo.e2e_percentile,
     )
 
 

@@ -66,6 +66,9 @@ def promise_of(subject: Subject) -> Promise:
         slo.tpot_ms * MILLI, slo.tpot_percentile,
         math.inf if slo.token_itl_ms is None else slo.token_itl_ms * MILLI,
         slo.token_itl_percentile,
+        math.inf if slo.e2e_ms is None else max(slo.e2e_ms * MILLI - subject.request_s,
+                                                LEAST_TTFT_S),
+        slo.e2e_percentile,
     )  # fmt: skip
 
 

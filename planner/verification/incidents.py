@@ -23,12 +23,13 @@ from planner.schema.catalog import Catalog
 from planner.schema.demand import Online
 from planner.simulate.arrivals import Piece
 from planner.simulate.pool import Outage
+from planner.simulate.statistics import share_above
 from planner.simulate.timeline import Timeline, drawn, joined_pieces, timeline
 from planner.units import HOURS_PER_DAY, SECONDS_PER_HOUR
 from planner.verification.loads import SLACK, Load, hardest
+from planner.verification.promised import Promised, promised
 from planner.verification.step_ups import Start, hardest_starts
 from planner.verification.subjects import Grounds
-from planner.verification.trials import late_fracs
 
 Array = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -91,11 +92,11 @@ def simulated(case: Case, subject: Subject, *, seed: int) -> Incident:
     assert isinstance(demand, Online)
     line = _line(case, subject, demand, seed)
     first = int(np.searchsorted(line.starts_s, WARM_S))
-    ttft, tpot = line.ttft[first:], line.tpot[first:]
-    late = np.nan_to_num(late_fracs(line.run.ttft, line.run.tpot, demand.slo, subject.request_s))
-    allowed = np.array([1 - demand.slo.ttft_percentile, 1 - demand.slo.tpot_percentile])
+    asked = promised(demand.slo, subject.request_s)
+    late = np.array([_late_frac(getattr(line.run, one.counts), one) for one in asked])
+    allowed = np.array([one.allowed_frac for one in asked])
     worse = int(np.argmax(late / allowed))
-    by_span = _running(ttft, tpot, demand, subject.request_s)
+    by_span = np.stack([_running(getattr(line, one.counts)[first:], one) for one in asked], axis=1)
     return Incident(
         kind=case.kind,
         candidate=load.candidate,
@@ -198,14 +199,15 @@ def _line(case: Case, subject: Subject, demand: Online, seed: int) -> Timeline:
     return timeline(pool, joined_pieces(parts), window_s=WINDOW_S, counted_from_s=WARM_S)
 
 
-def _running(ttft: Whole, tpot: Whole, demand: Online, request_s: float) -> Array:
-    """Late shares of both promises in running spans of windows, (spans, 2)."""
-    spans = max(len(ttft) - WINDOWS_SEEN + 1, 1)
-    found = [
-        late_fracs(ttft[i : i + WINDOWS_SEEN], tpot[i : i + WINDOWS_SEEN], demand.slo, request_s)
-        for i in range(spans)
-    ]
-    return np.asarray(np.nan_to_num(np.array(found)), float)
+def _late_frac(counts: Whole, one: Promised) -> float:
+    """Share that comes later than promised, of counts (windows, bins); 0 of none."""
+    return float(np.nan_to_num(share_above(counts.sum(axis=0), one.target_s)))
+
+
+def _running(counts: Whole, one: Promised) -> Array:
+    """Late shares in running spans of windows, (spans,)."""
+    spans = max(len(counts) - WINDOWS_SEEN + 1, 1)
+    return np.array([_late_frac(counts[i : i + WINDOWS_SEEN], one) for i in range(spans)])
 
 
 def _recovered_s(late_spans: NDArray[np.bool_]) -> float | None:

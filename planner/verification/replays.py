@@ -16,7 +16,7 @@ from planner.result import Plan, ReplayedTrace
 from planner.schema.demand import Online
 from planner.schema.scenario import Scenario
 from planner.simulate.pool import Pool, Run
-from planner.simulate.timeline import timeline
+from planner.simulate.timeline import COUNTED, timeline
 from planner.verification.loads import SLACK, Load, hardest
 from planner.verification.streams import RateOf, Stream, stream_of
 from planner.verification.subjects import Grounds
@@ -167,7 +167,7 @@ def _row(ask: Ask, job: _Job) -> ReplayedTrace:
     load, stream = job.load, job.stream
     run = _run(stream, pool_of(job.subject, load.whole))
     figures = attained(run, job.demand.slo, job.subject.request_s)
-    reason, arrived = broken(*figures), float(run.arrived.sum())
+    reason, arrived = broken(figures), float(run.arrived.sum())
     hits = "hits as recorded" if ask.trace.hit_tokens is not None else (
         f"{job.demand.prefix_cache_hit_frac:.0%} of each prompt found in the prefix cache, as "
         "planned"
@@ -191,9 +191,7 @@ def _row(ask: Ask, job: _Job) -> ReplayedTrace:
         verdict="broken" if reason else "kept",
         reason=reason,
         advice="; ".join(_advice(job, ask.rate)) if reason else "",
-        ttft=figures[0],
-        tpot=figures[1],
-        token_itl=figures[2],
+        **figures,
         utilization=float(run.utilization.mean()),
         kv_mean_frac=float(run.kv_frac.mean()),
         kv_max_frac=float(run.kv_frac_max.max()),
@@ -230,7 +228,7 @@ def _advice(job: _Job, rate: RateOf) -> Iterator[str]:
 
 def _reason(job: _Job, stream: Stream) -> str:
     run = _run(stream, pool_of(job.subject, job.load.whole))
-    return broken(*attained(run, job.demand.slo, job.subject.request_s))
+    return broken(attained(run, job.demand.slo, job.subject.request_s))
 
 
 def _held_frac(job: _Job) -> float:
@@ -252,7 +250,7 @@ def _run(stream: Stream, pool: Pool) -> Run:
     window_s = STRETCH_FRAC * float(stream.piece.times_s[-1])
     line = timeline(pool, stream.piece, window_s=window_s, counted_from_s=window_s)
     counted = line.starts_s >= window_s * (1 - SLACK)
-    run = replace(line.run, ttft=line.ttft[counted], tpot=line.tpot[counted])
+    run = replace(line.run, **{name: getattr(line, name)[counted] for name in COUNTED})
     return _with_refused(run, stream.refused_s, line.starts_s[counted])
 
 
@@ -261,8 +259,10 @@ def _with_refused(run: Run, refused_s: Array, starts_s: Array) -> Run:
     if not refused_s.size:
         return run
     late = refused_s[refused_s >= starts_s[0]]
-    ttft = run.ttft.copy()
-    np.add.at(ttft, (np.searchsorted(starts_s, late, side="right") - 1, -1), 1)
+    ttft, e2e = run.ttft.copy(), run.e2e.copy()
+    for counts in (ttft, e2e):
+        np.add.at(counts, (np.searchsorted(starts_s, late, side="right") - 1, -1), 1)
     return replace(
-        run, ttft=ttft, refused=run.refused + refused_s.size, arrived=run.arrived + refused_s.size
-    )
+        run, ttft=ttft, e2e=e2e, refused=run.refused + refused_s.size,
+        arrived=run.arrived + refused_s.size,
+    )  # fmt: skip
