@@ -39,9 +39,14 @@ def _curve(decided: Decided, c: int, s: int, demand: Online) -> LatencyCurve:
         "arrival_cv": demand.arrival_cv,
         "replicas": float(max(decided.solution.replicas_peak[c, s].max(), 1.0)),
     }
-    curve = model.latency_curve(table.serving(i), lengths, **promise, points=POINTS)
+    share = None if slo.e2e_ms is None else slo.e2e_percentile
+    curve = model.latency_curve(
+        table.serving(i), lengths, **promise, points=POINTS, e2e_percentile=share
+    )
     slow, fast = (
-        model.latencies_at(table.serving(i, end), lengths, curve.rate_rps, **promise)
+        model.latencies_at(
+            table.serving(i, end), lengths, curve.rate_rps, **promise, e2e_percentile=share
+        )
         for end in (table.band_high_frac, table.band_low_frac)
     )
     outside = float(table.request_s[i])
@@ -55,18 +60,29 @@ def _curve(decided: Decided, c: int, s: int, demand: Online) -> LatencyCurve:
             ttft_fast_ms=_ms(fast.ttft_s[0, k] + outside),
             tpot_slow_ms=_ms(slow.tpot_s[0, k] / gain),
             tpot_fast_ms=_ms(fast.tpot_s[0, k] / gain),
+            e2e_ms=_end_ms(curve, k, outside),
+            e2e_slow_ms=_end_ms(slow, k, outside),
+            e2e_fast_ms=_end_ms(fast, k, outside),
         )
         for k in range(POINTS)
-        if np.isfinite(curve.ttft_s[0, k]) and np.isfinite(curve.tpot_s[0, k])
+        if np.isfinite(curve.ttft_s[0, k])
+        and np.isfinite(curve.tpot_s[0, k])
+        and (curve.e2e_s is None or np.isfinite(curve.e2e_s[0, k]))
     ]
     return LatencyCurve(
         candidate=table.names[i],
         demand_class=demand.name,
         ttft_target_ms=slo.ttft_ms,
         tpot_target_ms=slo.tpot_ms,
+        e2e_target_ms=slo.e2e_ms,
         operating_rps=_operating_rps(decided, c, s),
         points=points,
     )
+
+
+def _end_ms(curve: model.LatencyCurve, k: int, outside_s: float) -> float | None:
+    """To the last token; None where it is not promised, or nothing is steady."""
+    return None if curve.e2e_s is None else _ms(curve.e2e_s[0, k] + outside_s)
 
 
 def _ms(seconds: float) -> float | None:

@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.candidates.end_to_end import target_s
 from planner.candidates.enumerate import ANY, Configuration, configurations
 from planner.candidates.offers import Offers, assumption, offers
 from planner.candidates.replicas import Modelled, modelled
@@ -181,8 +182,10 @@ def _rated(
         if not at.size or not isinstance(demand, Online):
             continue
         one, many = np.ones(at.size), np.full(at.size, PLENTY)
-        ttft_s = demand.slo.ttft_ms * MILLI - found.shaped.coefficients.request_s[at]
-        unbounded, end_s = np.full(at.size, np.inf), _end_s(demand, found, at)
+        outside_s = found.shaped.coefficients.request_s[at]
+        ttft_s = demand.slo.ttft_ms * MILLI - outside_s
+        end_s = target_s(demand.slo, outside_s)
+        unbounded = np.full(at.size, np.inf)
         shapes = (
             (one, many, np.maximum(ttft_s, 1e-6), unbounded),
             (many, one, unbounded, np.full(at.size, demand.slo.tpot_ms * MILLI)),
@@ -200,14 +203,6 @@ def _rated(
             )  # fmt: skip
             rates[side, at] = capacity.rate_rps
     return Sides(tuple(configs), found, rates[0], rates[1])
-
-
-def _end_s(demand: Online, found: Modelled, at: Whole) -> Array | None:
-    """Time to the last token that sides must keep together; None where it is not promised."""
-    if demand.slo.e2e_ms is None:
-        return None
-    outside = found.shaped.coefficients.request_s[at]
-    return np.maximum(demand.slo.e2e_ms * MILLI - outside, 1e-6)
 
 
 def _unit(

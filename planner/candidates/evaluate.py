@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.candidates import end_to_end
 from planner.candidates.bands import StepBands
 from planner.candidates.disaggregated import Units, taken, units
 from planner.candidates.enumerate import Configuration, configurations
@@ -134,8 +135,8 @@ BAND_ENDS = ("band_high_frac", "band_low_frac")
 """The slow and the fast end of the band."""
 COLUMNS = (
     "weights_bytes", "overhead_bytes", "kv_bytes", "kv_tokens", "sequences_max", "decode_step_s",
-    "full_step_s", "ttft_zero_s", "tpot_zero_s", "lambda_star_rps", "stability_rps", "rate_rps",
-    "offset_rps", "request_s", "correction_ratio", "band_low_frac", "band_high_frac",
+    "full_step_s", "ttft_zero_s", "tpot_zero_s", "e2e_zero_s", "lambda_star_rps", "stability_rps",
+    "rate_rps", "offset_rps", "request_s", "correction_ratio", "band_low_frac", "band_high_frac",
     "planned_frac", "slow_ratio", "fast_ratio", "kv_wait_frac",
 )  # fmt: skip
 
@@ -307,7 +308,10 @@ def _promised(draft: _Draft, at: Whole, promise: _Promise) -> None:
     columns = [_capacity(promise, size, stable) for size in POOL_SIZES]
     rates = np.maximum.accumulate(np.stack([c.rate_rps for c in columns], axis=1), axis=1)
     ttft, tpot = ttft + promise.request_s, tpot / promise.gain
-    draft.put(at, ttft_zero_s=ttft, tpot_zero_s=tpot, lambda_star_rps=rates[:, 0])
+    end = end_to_end.zero_load_s(
+        slo, promise.unit or replica, lengths, stability_rps=stable, request_s=promise.request_s
+    )
+    draft.put(at, ttft_zero_s=ttft, tpot_zero_s=tpot, e2e_zero_s=end, lambda_star_rps=rates[:, 0])
     draft.pool_rps[at] = rates
     for place, i in enumerate(at.tolist()):
         draft.bindings[i] = queueing.Binding(int(columns[-1].binding[place])).name.lower()
@@ -315,7 +319,7 @@ def _promised(draft: _Draft, at: Whole, promise: _Promise) -> None:
     values = [
         ("TTFT", slo.ttft_percentile, ttft, slo.ttft_ms),
         ("TPOT", slo.tpot_percentile, tpot, slo.tpot_ms),
-        *_optional(promise, stable),
+        *_optional(promise, stable, end),
     ]
 
     def why(place: int) -> str:
@@ -362,7 +366,9 @@ def _zero_load(promise: _Promise) -> tuple[Array, Array]:
     )  # fmt: skip
 
 
-def _optional(promise: _Promise, stable: Array) -> Iterator[tuple[str, float, Array, float]]:
+def _optional(
+    promise: _Promise, stable: Array, end_s: Array
+) -> Iterator[tuple[str, float, Array, float]]:
     """Promises that a class may do without: name, percentile, value without traffic, target."""
     slo = promise.demand.slo
     if slo.token_itl_ms is not None and not promise.static:
@@ -372,27 +378,7 @@ def _optional(promise: _Promise, stable: Array) -> Iterator[tuple[str, float, Ar
         )  # fmt: skip
         yield "token ITL", slo.token_itl_percentile, gap, slo.token_itl_ms
     if slo.e2e_ms is not None:
-        yield "E2E", slo.e2e_percentile, _e2e_zero_load(promise, stable), slo.e2e_ms
-
-
-def _e2e_zero_load(promise: _Promise, stable: Array) -> Array:
-    """Time to the last token without other traffic, the request's own path included [s]."""
-    share = promise.demand.slo.e2e_percentile
-    if promise.unit is not None:
-        engine = disaggregated.e2e_zero_load(
-            promise.unit, promise.lengths, percentile=share, stability_rps=stable
-        )
-    else:
-        engine = queueing.e2e_at(
-            promise.replica, promise.lengths, 0.0, percentile=share, stability_rps=stable
-        )
-    return np.asarray(engine + promise.request_s, float)
-
-
-def _e2e_target_s(promise: _Promise) -> Array | None:
-    """What the engine must keep to the last token; None where it is not promised."""
-    target_ms = promise.demand.slo.e2e_ms
-    return None if target_ms is None else np.maximum(target_ms * MILLI - promise.request_s, 1e-6)
+        yield "E2E", slo.e2e_percentile, end_s, slo.e2e_ms
 
 
 def _at_band_end(draft: _Draft, at: Whole, promise: _Promise, end: str) -> Array:
@@ -427,7 +413,7 @@ def _late(what: str, percentile: float, value_s: float, target_ms: float) -> str
 def _capacity(promise: _Promise, replicas: int, stability_rps: Array | None) -> queueing.Capacity:
     slo, most = promise.demand.slo, promise.utilization_max
     bursty = promise.demand.arrival_cv > queueing.BURSTY_CV
-    e2e_s = _e2e_target_s(promise)
+    e2e_s = end_to_end.target_s(slo, promise.request_s)
     if promise.static:
         return static_batch.lambda_star(
             promise.replica, promise.lengths,

@@ -260,17 +260,27 @@ def zero_load(
     )
 
 
-def e2e_zero_load(
-    unit: Unit, lengths: Lengths, *, percentile: float, stability_rps: Array
+def e2e_at(
+    unit: Unit,
+    lengths: Lengths,
+    rate_rps: ArrayLike,
+    *,
+    percentile: float,
+    stability_rps: Array,
+    arrival_cv: float = 1.0,
+    replicas: float = 1.0,
 ) -> Array:
-    """Time to the last token at a percentile without other traffic [s], (candidates,).
+    """Time to the last token at a percentile of requests [s], (candidates,); see `percentiles`.
 
-    inf where a cache cannot hold a mean request.
+    At rate 0 that without other traffic; inf where a cache cannot hold a mean request.
     """
-    found, stable = np.full(stability_rps.shape, np.inf), stability_rps
-    for group in _groups(unit, lengths, stable > 0, arrival_cv=1.0, replicas=1.0):
+    stable = stability_rps
+    found = np.full(stable.shape, np.inf)
+    rate = np.broadcast_to(np.asarray(rate_rps, float), stable.shape)
+    rate = np.maximum(rate, stable * queueing.ZERO_LOAD_FRAC)
+    for group in _groups(unit, lengths, rate < stable, arrival_cv=arrival_cv, replicas=replicas):
         at = group.index
-        settled = _settle(group, stable[at] * queueing.ZERO_LOAD_FRAC, stable[at])
+        settled = _settle(group, rate[at], stable[at])
         times = quantile(settled.ends_late, at.shape, 1.0 - percentile)
         found[at] = np.where(settled.steady, times, np.inf)
     return found

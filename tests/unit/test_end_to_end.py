@@ -152,7 +152,7 @@ def test_units_add_handover_to_it():
     one = np.array([1.0])
     unit = Unit(ONE, ONE, one, one, transfer)
     stable = disaggregated.stability_limit(unit, EVEN)
-    found = disaggregated.e2e_zero_load(unit, EVEN, percentile=0.95, stability_rps=stable)
+    found = disaggregated.e2e_at(unit, EVEN, 0.0, percentile=0.95, stability_rps=stable)
     assert found[0] == pytest.approx(0.915, rel=0.005)
     requests = requests_of(np.array([1000.0]), np.array([101.0]))
     run = simulate(pool_of(unit), requests, rate_rps=QUIET, count=300, batches=1)
