@@ -39,8 +39,13 @@ COLUMNS: tuple[tuple[str, float, str], ...] = (
     ("TPOT promised, ms", 10, TENTHS),
     ("Token ITL, ms", 10, TENTHS),
     ("Token ITL promised, ms", 10, TENTHS),
+    ("E2E, ms", 11, TENTHS),
+    ("from", 10, TENTHS),
+    ("to", 10, TENTHS),
+    ("E2E promised, ms", 11, TENTHS),
     ("Late, first token", 9, PERCENT),
     ("Late, tokens", 9, PERCENT),
+    ("Late, last token", 9, PERCENT),
     ("Cache, mean", 9, PERCENT),
     ("Cache, most", 9, PERCENT),
     ("Pre-emptions a request", 11, PERCENT),
@@ -58,7 +63,8 @@ TRACE_HEADINGS = (
     "Class on accelerator", "Site", "Period", "Block", "Trace", "Verdict", "Replicas",
     "Requests/s, pool", "Busiest 5 min", "TTFT, ms", "from", "to", "TTFT promised, ms", "TPOT, ms",
     "from", "to", "TPOT promised, ms", "Token ITL, ms", "Token ITL promised, ms",
-    "Late, first token", "Late, tokens", "Cache, mean",
+    "E2E, ms", "from", "to", "E2E promised, ms",
+    "Late, first token", "Late, tokens", "Late, last token", "Cache, mean",
     "Cache, most", "Pre-emptions a request", "Refused", "Requests counted",
     "How it was replayed, or why it breaks",
 )  # fmt: skip
@@ -138,8 +144,9 @@ def _load(pool: TestedPool) -> list[object]:
         f"{pool.nodes_out}, {out}" if pool.nodes_out else "none", pool.verdict, pool.replicas,
         pool.rps_per_replica if serves else None, pool.utilization if serves else None,
         *_attained(pool.ttft), *_attained(pool.tpot), *_gap(pool.token_itl),
-        *_late(pool.ttft, pool.tpot), pool.kv_mean_frac, pool.kv_max_frac, pool.preempted_frac,
-        pool.refused_frac, pool.requests or None,
+        *_attained(pool.e2e), *_late(pool.ttft, pool.tpot, pool.e2e),
+        pool.kv_mean_frac, pool.kv_max_frac, pool.preempted_frac, pool.refused_frac,
+        pool.requests or None,
         "; ".join(said) or "simulated",
     ]  # fmt: skip
 
@@ -154,8 +161,8 @@ def _gap(found: Attained | None) -> list[object]:
     return [None, None] if found is None else [found.value_ms, found.target_ms]
 
 
-def _late(ttft: Attained | None, tpot: Attained | None) -> list[object]:
-    return [None if found is None else found.late_frac for found in (ttft, tpot)]
+def _late(*figures: Attained | None) -> list[object]:
+    return [None if found is None else found.late_frac for found in figures]
 
 
 def _incidents(page: Page, found: Verification, row: int) -> int:
@@ -191,7 +198,7 @@ def _traces(page: Page, traces: Sequence[ReplayedTrace], row: int) -> int:
             pool_name(trace.candidate), trace.site, trace.period, trace.block, trace.trace,
             trace.verdict, trace.replicas, trace.mean_rps, trace.peak_rps,
             *_attained(trace.ttft), *_attained(trace.tpot), *_gap(trace.token_itl),
-            *_late(trace.ttft, trace.tpot),
+            *_attained(trace.e2e), *_late(trace.ttft, trace.tpot, trace.e2e),
             trace.kv_mean_frac, trace.kv_max_frac, trace.preempted_frac, trace.refused_frac,
             trace.requests,
             "; ".join(x for x in (trace.reason, trace.advice, trace.rate_note) if x),
