@@ -18,7 +18,7 @@ _HEADINGS = (("Requests/s a replica", 9), ("Output tokens/s a GPU", 10))
 """Heading and width."""
 ENDS = "slow_", "fast_"
 """Of the error band."""
-_CHART_WIDTH = 38
+_CHART_WIDTH, _CHART_COLUMNS = 38, 5
 _CURVES_A_PAGE = 2
 _LEAST_ROWS = 20
 """Rows that a chart beside the table covers."""
@@ -28,7 +28,8 @@ def write_latency(book: Book, plan: Plan) -> None:
     """Write the sheet; without curves it says so."""
     shown = latencies(plan.curves)
     headings = _headings(shown)
-    page = book.page("Latency", widths=(*[width for _, width in headings], 2, *[7.6] * 10))
+    beside = [_CHART_WIDTH / _CHART_COLUMNS] * _CHART_COLUMNS * len(shown)
+    page = book.page("Latency", widths=(*[width for _, width in headings], 2, *beside))
     page.heading(
         "Latency against throughput",
         "At the promised percentile, one replica of each configuration in use; steps as planned "
@@ -61,10 +62,10 @@ def _headings(shown: Sequence[Latency]) -> list[tuple[str, float]]:
 def _curve(page: Page, curve: LatencyCurve, row: int, headings: Sequence[tuple[str, float]]) -> int:
     """One curve's table and charts; returns the row below them."""
     shown = latencies([curve])
-    page.band(row, 1, len(headings) + 11, "group")
+    page.band(row, 1, len(headings) + 1 + _CHART_COLUMNS * len(shown), "group")
     page.put(row, 1, f"{curve.demand_class}: {curve.candidate}", "group")
     page.row(row + 1, 1, [heading for heading, _ in headings], "head right")
-    page.sheet.row_dimensions[row + 1].height = 26
+    page.sheet.row_dimensions[row + 1].height = 38
     for number, point in enumerate(curve.points, row + 2):
         page.put(number, RATE, point.rps, "solved", CENTS)
         page.put(number, TOKENS, point.output_tokens_per_s_per_gpu, "solved", TENTHS)

@@ -54,6 +54,11 @@ COLUMNS: tuple[tuple[str, float, str], ...] = (
     ("Decided by, or why it breaks", 62, TEXT),
 )
 """Heading, width, number format."""
+OPTIONAL = {
+    "token_itl": ("Token ITL, ms", "Token ITL promised, ms"),
+    "e2e": ("E2E, ms", "E2E promised, ms", "Late, last token"),
+}
+"""Headings that only a promise of the kind has, with what stands between the first two."""
 INCIDENT_HEADINGS = (
     "Class on accelerator", "Site", "Period", "Block", "What happens", "Hour kept", "Replicas",
     "Of them out", "Back after, min", "Late in the hour", "Promised at most", "Worst 5 minutes",
@@ -77,7 +82,9 @@ def write_verification(book: Book, plan: Plan) -> None:
     found = plan.verification
     if found is None:
         return
-    page = book.page("Verification", widths=[width for _, width, _ in COLUMNS], tab=TEAL)
+    shown = _shown(found)
+    widths = [COLUMNS[column][1] for column in shown]
+    page = book.page("Verification", widths=widths, tab=TEAL)
     said = promise_text(found)
     page.heading(
         "Verification",
@@ -86,11 +93,22 @@ def write_verification(book: Book, plan: Plan) -> None:
     )
     row = _known(page, found, 4)
     row = _incidents(page, found, row)
-    row = _traces(page, found.traces, row)
+    row = _traces(page, found.traces, row, shown)
     row = _repair(page, found, row)
-    _loads(page, found.pools, row)
+    _loads(page, found.pools, row, shown)
     page.sheet.freeze_panes = "B4"
     page.print_setup(columns="A:D", pages_wide=2)
+
+
+def _shown(found: Verification) -> list[int]:
+    """Columns of loads and traces, less those of what nobody was promised."""
+    headings = [heading for heading, *_ in COLUMNS]
+    hidden = set[int]()
+    for name, (first, last, *more) in OPTIONAL.items():
+        if all(getattr(row, name) is None for row in (*found.pools, *found.traces)):
+            hidden |= {*range(headings.index(first), headings.index(last) + 1)}
+            hidden |= {headings.index(heading) for heading in more}
+    return [column for column in range(len(COLUMNS)) if column not in hidden]
 
 
 def _known(page: Page, found: Verification, row: int) -> int:
@@ -103,13 +121,14 @@ def _known(page: Page, found: Verification, row: int) -> int:
     return row + 1
 
 
-def _section(page: Page, row: int, title: str, headings: Sequence[str]) -> int:
+def _section(
+    page: Page, row: int, title: str, headings: Sequence[str], styles: Sequence[str]
+) -> int:
     """Title and headings; the row below them."""
     page.band(row, 1, len(headings), "group")
     page.put(row, 1, title, "group")
-    for column, heading in enumerate(headings, 1):
-        text = COLUMNS[column - 1][2] == TEXT
-        page.put(row + 1, column, heading, "head unit" if text else "head right")
+    for column, (heading, style) in enumerate(zip(headings, styles, strict=True), 1):
+        page.put(row + 1, column, heading, "head unit" if style == TEXT else "head right")
     page.sheet.row_dimensions[row + 1].height = 38
     return row + 2
 
@@ -123,14 +142,15 @@ def _cells(page: Page, row: int, values: Sequence[object], styles: Sequence[str]
         page.put(row, column, value, look, style)
 
 
-def _loads(page: Page, pools: Sequence[TestedPool], row: int) -> None:
-    headings = [heading for heading, *_ in COLUMNS]
-    first = _section(page, row, "Every load: pool, period, block, nodes out", headings)
-    styles = [style for *_, style in COLUMNS]
+def _loads(page: Page, pools: Sequence[TestedPool], row: int, shown: Sequence[int]) -> None:
+    headings = [COLUMNS[column][0] for column in shown]
+    styles = [COLUMNS[column][2] for column in shown]
+    first = _section(page, row, "Every load: pool, period, block, nodes out", headings, styles)
     simulated_first = sorted(pools, key=lambda pool: not pool.requests)
     for number, pool in enumerate(simulated_first, first):
-        _cells(page, number, _load(pool), styles)
-    last = get_column_letter(len(COLUMNS))
+        values = _load(pool)
+        _cells(page, number, [values[column] for column in shown], styles)
+    last = get_column_letter(len(shown))
     page.sheet.auto_filter.ref = f"A{first - 1}:{last}{first - 1 + max(len(pools), 1)}"
 
 
@@ -169,8 +189,8 @@ def _incidents(page: Page, found: Verification, row: int) -> int:
     if not found.incidents:
         return row
     title = "An hour at the peak in which replicas are missing: reported, no part of the verdict"
-    row = _section(page, row, title, INCIDENT_HEADINGS)
     styles = (*[TEXT] * 6, COUNT, COUNT, TENTHS, PERCENT, PERCENT, PERCENT, TENTHS)
+    row = _section(page, row, title, INCIDENT_HEADINGS, styles)
     for incident in found.incidents:
         over = incident.recovered_s
         values = [
@@ -187,11 +207,12 @@ def _incidents(page: Page, found: Verification, row: int) -> int:
     return row + 1
 
 
-def _traces(page: Page, traces: Sequence[ReplayedTrace], row: int) -> int:
+def _traces(page: Page, traces: Sequence[ReplayedTrace], row: int, shown: Sequence[int]) -> int:
     if not traces:
         return row
-    row = _section(page, row, "Traces replayed", TRACE_HEADINGS)
-    styles = [style for *_, style in COLUMNS]
+    styles = [COLUMNS[column][2] for column in shown]
+    headings = [TRACE_HEADINGS[column] for column in shown]
+    row = _section(page, row, "Traces replayed", headings, styles)
     styles[8] = CENTS
     for trace in traces:
         values = [
@@ -203,7 +224,7 @@ def _traces(page: Page, traces: Sequence[ReplayedTrace], row: int) -> int:
             trace.requests,
             "; ".join(x for x in (trace.reason, trace.advice, trace.rate_note) if x),
         ]  # fmt: skip
-        _cells(page, row, values, styles)
+        _cells(page, row, [values[column] for column in shown], styles)
         row += 1
     return row + 1
 
