@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.candidates.end_to_end import target_s
 from planner.candidates.table import Table
 from planner.candidates.traffic import Traffic
 from planner.perf import queueing
@@ -130,7 +131,8 @@ def _member(table: Table, scenario: Scenario, demand_class: int, at: list[int]) 
     ttft_s = np.maximum(slo.ttft_ms * MILLI - table.request_s[at], LEAST_TTFT_S)
     return Member(
         table.lengths[demand_class], ttft_s, slo.ttft_percentile, slo.tpot_ms * MILLI,
-        slo.tpot_percentile, demand.arrival_cv,
+        slo.tpot_percentile, demand.arrival_cv, target_s(slo, table.request_s[at]),
+        slo.e2e_percentile,
     )  # fmt: skip
 
 

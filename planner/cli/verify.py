@@ -228,9 +228,7 @@ def _asks(traces: list[Trace], demand_class: str, rate: Literal["plan", "trace"]
     return [Ask(trace, demand_class, rate) for trace in traces]
 
 
-def _plan(
-    name: str, how: _How, time_limit_s: float, refine: bool, progress: Tell | None
-) -> Plan:
+def _plan(name: str, how: _How, time_limit_s: float, refine: bool, progress: Tell | None) -> Plan:
     """A plan file, or the plan of a scenario; what cannot be replayed is refused before a solve."""
     import planner
     from planner.files.plan_json import is_plan, read_plan

@@ -44,7 +44,7 @@ class Attained(Record):
     """Confidence interval of 95 % over independent runs."""
     high_ms: float
     late_frac: float
-    """Requests above the target; those refused are above that of the first token."""
+    """Requests above the target; those refused are above those of the first and last token."""
 
 
 class TestedPool(Record):
@@ -86,6 +86,8 @@ class TestedPool(Record):
     tpot: Attained | None = None
     token_itl: Attained | None = None
     """Gaps between tokens, where they are promised; late_frac is a share of gaps."""
+    e2e: Attained | None = None
+    """From request to last token, where that is promised."""
     throughput_rps: float | None = None
     """Of a batch class: most that one replica finishes."""
     utilization: float | None = None
@@ -190,6 +192,7 @@ class ReplayedTrace(Record):
     ttft: Attained | None = None
     tpot: Attained | None = None
     token_itl: Attained | None = None
+    e2e: Attained | None = None
     utilization: float
     """Share of time in which a step runs."""
     kv_mean_frac: float

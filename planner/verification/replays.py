@@ -206,7 +206,7 @@ def _row(ask: Ask, job: _Job) -> ReplayedTrace:
     load, stream = job.load, job.stream
     run = _run(stream, pool_of(job.subject, load.whole))
     figures = attained(run, job.demand.slo, job.subject.request_s)
-    reason, arrived = broken(*figures), float(run.arrived.sum())
+    reason, arrived = broken(figures), float(run.arrived.sum())
     hits = "hits as recorded" if ask.trace.hit_tokens is not None else (
         f"{job.demand.prefix_cache_hit_frac:.0%} of each prompt found in the prefix cache, as "
         "planned"
@@ -230,9 +230,7 @@ def _row(ask: Ask, job: _Job) -> ReplayedTrace:
         verdict="broken" if reason else "kept",
         reason=reason,
         advice="; ".join(_advice(job, ask.rate)) if reason else "",
-        ttft=figures[0],
-        tpot=figures[1],
-        token_itl=figures[2],
+        **figures,
         utilization=float(run.utilization.mean()),
         kv_mean_frac=float(run.kv_frac.mean()),
         kv_max_frac=float(run.kv_frac_max.max()),
@@ -272,7 +270,7 @@ def _advice(job: _Job, rate: RateOf) -> Iterator[str]:
 
 def _reason(job: _Job, stream: Stream, replicas: int | None = None) -> str:
     run = _run(stream, pool_of(job.subject, replicas or job.load.whole))
-    return broken(*attained(run, job.demand.slo, job.subject.request_s))
+    return broken(attained(run, job.demand.slo, job.subject.request_s))
 
 
 def _held_frac(job: _Job) -> float:
@@ -309,8 +307,10 @@ def _with_refused(run: Run, refused_s: Array, starts_s: Array) -> Run:
     if not refused_s.size:
         return run
     late = refused_s[refused_s >= starts_s[0]]
-    ttft = run.ttft.copy()
-    np.add.at(ttft, (np.searchsorted(starts_s, late, side="right") - 1, -1), 1)
+    ttft, e2e = run.ttft.copy(), run.e2e.copy()
+    for counts in (ttft, e2e):
+        np.add.at(counts, (np.searchsorted(starts_s, late, side="right") - 1, -1), 1)
     return replace(
-        run, ttft=ttft, refused=run.refused + refused_s.size, arrived=run.arrived + refused_s.size
-    )
+        run, ttft=ttft, e2e=e2e, refused=run.refused + refused_s.size,
+        arrived=run.arrived + refused_s.size,
+    )  # fmt: skip

@@ -214,9 +214,7 @@ def _measured(row: TestedPool, done: Trial, run: Run) -> TestedPool:
         update={
             "replicas_simulated": done.replicas,
             "requests": int(run.ttft.sum()),
-            "ttft": done.ttft,
-            "tpot": done.tpot,
-            "token_itl": done.token_itl,
+            **done.attained,
             "throughput_rps": done.throughput_rps,
             "kv_mean_frac": float(run.kv_frac.mean()),
             "kv_max_frac": float(run.kv_frac_max.max()),
