@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -61,12 +62,21 @@ class Clock:
         return found
 
 
-def decided(question: Case, seen: Case, clock: Clock, *, gap: float, share: float = 1.0) -> Decided:
+def decided(
+    question: Case,
+    seen: Case,
+    clock: Clock,
+    *,
+    gap: float,
+    share: float = 1.0,
+    near: Collection[tuple[str, str]] = (),
+) -> Decided:
     """Cheapest fleet with the rates of `seen`; reports show the question's.
 
     Parameters
     ----------
     share : of the clock's time by which the search ends.
+    near : candidates and sites that serve in a plan that is known, where the search begins.
 
     Raises
     ------
@@ -80,7 +90,9 @@ def decided(question: Case, seen: Case, clock: Clock, *, gap: float, share: floa
         problem, axes = build(replace(now, table=seen.table))
         clock.step("solve")
         left_s = max(clock.left_s(share), LEAST_S)
-        solution = optimize(problem, gap=gap, time_limit_s=left_s, progress=clock.solving)
+        solution = optimize(
+            problem, gap=gap, time_limit_s=left_s, near=near, progress=clock.solving
+        )
         return Decided(replace(now, table=seen.table), problem, axes, solution)
 
     found = in_convention(question, decide)

@@ -196,13 +196,19 @@ def _nearest(known: Case, demand_class: int, mine: list[int]) -> list[str]:
         return []
     ttft_ms, tpot_ms = table.ttft_zero_s / MILLI, table.tpot_zero_s / MILLI
     late = np.maximum(ttft_ms / demand.slo.ttft_ms, tpot_ms / demand.slo.tpot_ms)
+    end_ms, end = table.e2e_zero_s / MILLI, ""
+    if demand.slo.e2e_ms is not None:
+        late = np.maximum(late, end_ms / demand.slo.e2e_ms)
     reached = [i for i in mine if np.isfinite(late[i])]
     if not reached:
         return []
     i = min(reached, key=lambda i: float(late[i]))
+    if demand.slo.e2e_ms is not None:
+        share = demand.slo.e2e_percentile * 100
+        end = f" and E2E p{share:g} {end_ms[i]:,.4g} ms (target {demand.slo.e2e_ms:g})"
     return [
         f"{demand.name}: nearest is {table.names[i]}, at zero load TTFT "
         f"p{demand.slo.ttft_percentile * 100:g} {ttft_ms[i]:,.4g} ms (target "
         f"{demand.slo.ttft_ms:g}) and TPOT p{demand.slo.tpot_percentile * 100:g} "
-        f"{tpot_ms[i]:,.4g} ms (target {demand.slo.tpot_ms:g})"
+        f"{tpot_ms[i]:,.4g} ms (target {demand.slo.tpot_ms:g}){end}"
     ]

@@ -150,9 +150,12 @@ class _Search:
             return False
         self._planned_from = known
         share = max(PLANNING_SHARE, (1 + self.clock.gone()) / 2)  # the rest is for the proof
-        near = gap * GAP_FRAC_OF_PLAN
+        within = gap * GAP_FRAC_OF_PLAN
         try:
-            found = decided(self.question, proven(self.question), self.clock, gap=near, share=share)
+            found = decided(
+                self.question, proven(self.question), self.clock, gap=within, share=share,
+                near=before.used_names if before else (),
+            )  # fmt: skip
         except InfeasibleError:
             return True
         except StoppedError:

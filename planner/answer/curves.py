@@ -16,8 +16,6 @@ from planner.schema.demand import Online
 from planner.units import MILLI
 
 Array = NDArray[np.float64]
-Latencies = tuple[Array, Array]
-"""TTFT and TPOT [s], each (points,)."""
 POINTS = 14
 
 
@@ -33,6 +31,24 @@ def curves(decided: Decided) -> list[LatencyCurve]:
         if isinstance(demand, Online) and known:
             found.append(_curve(decided, c, s, demand))
     return found
+
+
+@dataclass(frozen=True)
+class Latencies:
+    """Of the engine [s], each (points,)."""
+
+    ttft: Array
+    tpot: Array
+    e2e: Array | None = None
+    """None where it is not promised, or the pool is shared."""
+
+    def steady(self, k: int) -> bool:
+        """Whether all are finite at a point."""
+        return all(np.isfinite(x[k]) for x in (self.ttft, self.tpot, self.e2e) if x is not None)
+
+    def end_ms(self, k: int, outside_s: float) -> float | None:
+        """To the last token, the path included; None where it is not known."""
+        return None if self.e2e is None else _ms(self.e2e[k] + outside_s)
 
 
 @dataclass(frozen=True)
@@ -58,15 +74,18 @@ def _curve(decided: Decided, c: int, s: int, demand: Online) -> LatencyCurve:
         LatencyPoint(
             rps=float(found.rps[k]),
             output_tokens_per_s_per_gpu=float(found.rps[k]) * per_gpu,
-            ttft_ms=float(found.planned[0][k] + outside) / MILLI,
-            tpot_ms=float(found.planned[1][k] / gain) / MILLI,
-            ttft_slow_ms=_ms(found.slow[0][k] + outside),
-            ttft_fast_ms=_ms(found.fast[0][k] + outside),
-            tpot_slow_ms=_ms(found.slow[1][k] / gain),
-            tpot_fast_ms=_ms(found.fast[1][k] / gain),
+            ttft_ms=float(found.planned.ttft[k] + outside) / MILLI,
+            tpot_ms=float(found.planned.tpot[k] / gain) / MILLI,
+            ttft_slow_ms=_ms(found.slow.ttft[k] + outside),
+            ttft_fast_ms=_ms(found.fast.ttft[k] + outside),
+            tpot_slow_ms=_ms(found.slow.tpot[k] / gain),
+            tpot_fast_ms=_ms(found.fast.tpot[k] / gain),
+            e2e_ms=found.planned.end_ms(k, outside),
+            e2e_slow_ms=found.slow.end_ms(k, outside),
+            e2e_fast_ms=found.fast.end_ms(k, outside),
         )
         for k in range(POINTS)
-        if np.isfinite(found.planned[0][k]) and np.isfinite(found.planned[1][k])
+        if found.planned.steady(k)
     ]
     classes = decided.problem.labels.classes
     of = decided.problem.pools.class_of
@@ -76,6 +95,7 @@ def _curve(decided: Decided, c: int, s: int, demand: Online) -> LatencyCurve:
         shared_with=[classes[of[d]] for d in decided.parts(c, s) if d != c],
         ttft_target_ms=demand.slo.ttft_ms,
         tpot_target_ms=demand.slo.tpot_ms,
+        e2e_target_ms=None if found.planned.e2e is None else demand.slo.e2e_ms,
         operating_rps=_operating_rps(decided, c, s) if pool is None else pool.operating_rps,
         points=points,
     )
@@ -91,14 +111,25 @@ def _alone(decided: Decided, c: int, s: int, demand: Online) -> _Rates:
         "arrival_cv": demand.arrival_cv,
         "replicas": float(max(decided.whole_peak(c, s).max(), 1.0)),
     }
-    curve = model.latency_curve(table.serving(i), lengths, **promise, points=POINTS)
+    share = None if slo.e2e_ms is None else slo.e2e_percentile
+    curve = model.latency_curve(
+        table.serving(i), lengths, **promise, points=POINTS, e2e_percentile=share
+    )
     slow, fast = (
-        model.latencies_at(table.serving(i, end), lengths, curve.rate_rps, **promise)
+        model.latencies_at(
+            table.serving(i, end), lengths, curve.rate_rps, **promise, e2e_percentile=share
+        )
         for end in (table.band_high_frac, table.band_low_frac)
     )
     tokens = table.lengths[table.configurations[i].demand_class].output_mean
-    ends = [(one.ttft_s[0], one.tpot_s[0]) for one in (curve, slow, fast)]
-    return _Rates(curve.rate_rps[0], tokens, *ends)
+    planned, at_slow, at_fast = (_of_one(one) for one in (curve, slow, fast))
+    return _Rates(curve.rate_rps[0], tokens, planned, at_slow, at_fast)
+
+
+def _of_one(found: model.LatencyCurve) -> Latencies:
+    """Of the one candidate of a curve."""
+    end = None if found.e2e_s is None else found.e2e_s[0]
+    return Latencies(found.ttft_s[0], found.tpot_s[0], end)
 
 
 def _shared(decided: Decided, i: int, pool: SharedPool) -> _Rates:
@@ -111,10 +142,8 @@ def _shared(decided: Decided, i: int, pool: SharedPool) -> _Rates:
     assert isinstance(slow, Replica)
     assert isinstance(fast, Replica)
     rates = pool.rates(one, POINTS)
-    return _Rates(
-        rates, pool.output_mean, pool.latencies(one, rates), pool.latencies(slow, rates),
-        pool.latencies(fast, rates),
-    )  # fmt: skip
+    planned, at_slow, at_fast = (Latencies(*pool.latencies(x, rates)) for x in (one, slow, fast))
+    return _Rates(rates, pool.output_mean, planned, at_slow, at_fast)
 
 
 def _ms(seconds: float) -> float | None:

@@ -59,6 +59,12 @@ class Decided:
         pairs = [(c, s) for c, s in np.argwhere(total > SOME).tolist()]
         return sorted(pairs, key=lambda pair: -total[pair])
 
+    @property
+    def used_names(self) -> list[tuple[str, str]]:
+        """Candidates and sites that ever serve, by name."""
+        names = self.problem.labels
+        return [(names.candidates[c], names.sites[s]) for c, s in self.used_pools]
+
     @cached_property
     def replicas(self) -> Array:
         """Active, (candidates, sites, periods, blocks); a shared pool's divided by load."""

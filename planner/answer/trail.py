@@ -119,6 +119,7 @@ def _targets(demand: Online | Batch) -> TrailStep:
         item(f"TPOT p{slo.tpot_percentile * 100:g}", slo.tpot_ms, "ms",
               f"{1 / (slo.tpot_ms * MILLI):.1f} tokens/s to each user"),
         *_gap_target(slo),
+        *_end_target(slo),
         item("Burstiness below five minutes", demand.arrival_cv, "CV", "of the pool's arrivals"),
     ])  # fmt: skip
 
@@ -130,6 +131,16 @@ def _gap_target(slo: Slo) -> Items:
     return [
         item(f"Token ITL p{slo.token_itl_percentile * 100:g}", slo.token_itl_ms, "ms",
               "of all gaps; jumps from a decode-only step to one that carries a chunk"),
+    ]  # fmt: skip
+
+
+def _end_target(slo: Slo) -> Items:
+    """The promise on whole answers; nothing where there is none."""
+    if slo.e2e_ms is None:
+        return []
+    return [
+        item(f"E2E p{slo.e2e_percentile * 100:g}", slo.e2e_ms, "ms",
+              "from request to last token, long answers and short ones together"),
     ]  # fmt: skip
 
 

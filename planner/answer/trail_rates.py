@@ -38,6 +38,7 @@ def operating_point(chosen: Chosen) -> Items:
         item("Headroom below stability", 1 - slope / stable, "frac"),
         item("What limits it", table.bindings[i].replace("_", " ")),
         *_gap_steps(chosen),
+        *_whole_answers(chosen),
         item(f"{one.capitalize()}s at the peak, first and last period",
               f"{peak[0]:.0f} / {peak[-1]:.0f}", f"{one}s"),
         *_spares(chosen),
@@ -74,6 +75,21 @@ def _gap_steps(chosen: Chosen) -> Items:
         item("Gap of a step that carries a whole chunk", float(table.full_step_s[i]) / MILLI,
               "ms", f"promised {demand.slo.token_itl_ms:g} ms for "
               f"{demand.slo.token_itl_percentile:.1%} of gaps"),
+    ]  # fmt: skip
+
+
+def _whole_answers(chosen: Chosen) -> Items:
+    """What of the promised time to the last token no load takes; nothing where it is not promised.
+
+    Percentiles of the sum are no sums: the answer's length decides.
+    """
+    table, i, demand = chosen.decided.case.table, chosen.i, chosen.demand
+    if not isinstance(demand, Online) or demand.slo.e2e_ms is None:
+        return []
+    return [
+        item(f"Whole answer without traffic, p{demand.slo.e2e_percentile * 100:g}",
+              float(table.e2e_zero_s[i]) / MILLI, "ms", f"promised {demand.slo.e2e_ms:g} ms; what "
+              "is between them is left to others' prompts and larger batches"),
     ]  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.candidates.end_to_end import target_s
 from planner.candidates.enumerate import ANY, Configuration, configurations
 from planner.candidates.offers import Offers, assumption, offers
 from planner.candidates.replicas import Modelled, modelled
@@ -35,7 +36,7 @@ from planner.perf import disaggregated, memory
 from planner.perf.disaggregated import Transfer, Unit
 from planner.perf.steps import take
 from planner.schema.catalog import Catalog
-from planner.schema.demand import Batch, DemandClass, Online
+from planner.schema.demand import Batch, DemandClass, Online, Slo
 from planner.schema.scenario import Scenario
 from planner.units import BITS_PER_BYTE, GIGA, MILLI
 
@@ -181,7 +182,9 @@ def _rated(
         if not at.size or not isinstance(demand, Online):
             continue
         one, many = np.ones(at.size), np.full(at.size, PLENTY)
-        ttft_s = demand.slo.ttft_ms * MILLI - found.shaped.coefficients.request_s[at]
+        outside_s = found.shaped.coefficients.request_s[at]
+        ttft_s = demand.slo.ttft_ms * MILLI - outside_s
+        end_s = target_s(demand.slo, outside_s)
         unbounded = np.full(at.size, np.inf)
         shapes = (
             (one, many, np.maximum(ttft_s, 1e-6), unbounded),
@@ -196,6 +199,7 @@ def _rated(
                 tpot_s=tpot, tpot_percentile=demand.slo.tpot_percentile,
                 arrival_cv=demand.arrival_cv, replicas=POOL,
                 utilization_max=scenario.planning.utilization_max,
+                e2e_s=end_s, e2e_percentile=demand.slo.e2e_percentile,
             )  # fmt: skip
             rates[side, at] = capacity.rate_rps
     return Sides(tuple(configs), found, rates[0], rates[1])
@@ -353,11 +357,18 @@ def _why_none(sides: Sides, here: Whole, demand: Online) -> str:
     if not sides.found.fits[here].any():
         return "no side fits: its weights or cache are too large for every layout"
     if not sides.prefill_rps[here].any():
-        promise = f"TTFT p{slo.ttft_percentile * 100:g} of {slo.ttft_ms:g} ms"
+        promise = f"TTFT p{slo.ttft_percentile * 100:g} of {slo.ttft_ms:g} ms{_and_end(slo)}"
         return f"no prefill side fits: none keeps {promise}, transfer and handover included"
     if not sides.decode_rps[here].any():
         return (
             f"no decode side fits: none keeps TPOT p{slo.tpot_percentile * 100:g} of "
-            f"{slo.tpot_ms:g} ms"
+            f"{slo.tpot_ms:g} ms{_and_end(slo)}"
         )
     return "no two sides in one format can be had at one site"
+
+
+def _and_end(slo: Slo) -> str:
+    """The promise to the last token; empty where there is none."""
+    return (
+        "" if slo.e2e_ms is None else f" and E2E p{slo.e2e_percentile * 100:g} of {slo.e2e_ms:g} ms"
+    )

@@ -7,12 +7,13 @@ line by which a pool's capacity enters the optimizer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.candidates import end_to_end
 from planner.candidates.bands import StepBands
 from planner.candidates.disaggregated import Units, taken, units
 from planner.candidates.enumerate import Configuration, configurations
@@ -135,8 +136,8 @@ BAND_ENDS = ("band_high_frac", "band_low_frac")
 """The slow and the fast end of the band."""
 COLUMNS = (
     "weights_bytes", "overhead_bytes", "kv_bytes", "kv_tokens", "sequences_max", "decode_step_s",
-    "full_step_s", "ttft_zero_s", "tpot_zero_s", "lambda_star_rps", "stability_rps", "rate_rps",
-    "offset_rps", "request_s", "correction_ratio", "band_low_frac", "band_high_frac",
+    "full_step_s", "ttft_zero_s", "tpot_zero_s", "e2e_zero_s", "lambda_star_rps", "stability_rps",
+    "rate_rps", "offset_rps", "request_s", "correction_ratio", "band_low_frac", "band_high_frac",
     "planned_frac", "slow_ratio", "fast_ratio", "kv_wait_frac",
 )  # fmt: skip
 
@@ -308,7 +309,10 @@ def _promised(draft: _Draft, at: Whole, promise: _Promise) -> None:
     columns = [_capacity(promise, size, stable) for size in POOL_SIZES]
     rates = np.maximum.accumulate(np.stack([c.rate_rps for c in columns], axis=1), axis=1)
     ttft, tpot = ttft + promise.request_s, tpot / promise.gain
-    draft.put(at, ttft_zero_s=ttft, tpot_zero_s=tpot, lambda_star_rps=rates[:, 0])
+    end = end_to_end.zero_load_s(
+        slo, promise.unit or replica, lengths, stability_rps=stable, request_s=promise.request_s
+    )
+    draft.put(at, ttft_zero_s=ttft, tpot_zero_s=tpot, e2e_zero_s=end, lambda_star_rps=rates[:, 0])
     draft.pool_rps[at] = rates
     for place, i in enumerate(at.tolist()):
         draft.bindings[i] = queueing.Binding(int(columns[-1].binding[place])).name.lower()
@@ -316,12 +320,8 @@ def _promised(draft: _Draft, at: Whole, promise: _Promise) -> None:
     values = [
         ("TTFT", slo.ttft_percentile, ttft, slo.ttft_ms),
         ("TPOT", slo.tpot_percentile, tpot, slo.tpot_ms),
+        *_optional(promise, stable, end),
     ]
-    if slo.token_itl_ms is not None and not promise.static:
-        gap = queueing.gap_zero_load(
-            replica, lengths, percentile=slo.token_itl_percentile, stability_rps=stable
-        )
-        values.append(("token ITL", slo.token_itl_percentile, gap, slo.token_itl_ms))
 
     def why(place: int) -> str:
         if rates[place, -1] > LEAST_STABLE_FRAC * stable[place]:
@@ -367,6 +367,21 @@ def _zero_load(promise: _Promise) -> tuple[Array, Array]:
     )  # fmt: skip
 
 
+def _optional(
+    promise: _Promise, stable: Array, end_s: Array
+) -> Iterator[tuple[str, float, Array, float]]:
+    """Promises that a class may do without: name, percentile, value without traffic, target."""
+    slo = promise.demand.slo
+    if slo.token_itl_ms is not None and not promise.static:
+        gap = queueing.gap_zero_load(
+            promise.replica, promise.lengths, percentile=slo.token_itl_percentile,
+            stability_rps=stable,
+        )  # fmt: skip
+        yield "token ITL", slo.token_itl_percentile, gap, slo.token_itl_ms
+    if slo.e2e_ms is not None:
+        yield "E2E", slo.e2e_percentile, end_s, slo.e2e_ms
+
+
 def _at_band_end(draft: _Draft, at: Whole, promise: _Promise, end: str) -> Array:
     """Rate in the largest pool with steps at an end of the band, over the planned rate there."""
     longer = draft.column[end][at] / draft.column["planned_frac"][at]
@@ -399,6 +414,7 @@ def _late(what: str, percentile: float, value_s: float, target_ms: float) -> str
 def _capacity(promise: _Promise, replicas: int, stability_rps: Array | None) -> queueing.Capacity:
     slo, most = promise.demand.slo, promise.utilization_max
     bursty = promise.demand.arrival_cv > queueing.BURSTY_CV
+    e2e_s = end_to_end.target_s(slo, promise.request_s)
     if promise.static:
         return static_batch.lambda_star(
             promise.replica, promise.lengths,
@@ -407,6 +423,7 @@ def _capacity(promise: _Promise, replicas: int, stability_rps: Array | None) -> 
             tpot_s=min(slo.tpot_ms, slo.token_itl_ms or slo.tpot_ms) * MILLI,
             arrival_cv=promise.demand.arrival_cv, replicas=replicas,
             utilization_max=min(most, queueing.UTILIZATION_MAX_BURSTY) if bursty else most,
+            e2e_s=e2e_s, e2e_percentile=slo.e2e_percentile,
         )  # fmt: skip
     if promise.unit is not None:
         return disaggregated.lambda_star(
@@ -416,6 +433,7 @@ def _capacity(promise: _Promise, replicas: int, stability_rps: Array | None) -> 
             tpot_percentile=slo.tpot_percentile, arrival_cv=promise.demand.arrival_cv,
             replicas=replicas, stability_rps=stability_rps,
             utilization_max=min(most, queueing.UTILIZATION_MAX_BURSTY) if bursty else most,
+            e2e_s=e2e_s, e2e_percentile=slo.e2e_percentile,
         )  # fmt: skip
     return queueing.lambda_star(
         promise.replica,
@@ -430,6 +448,8 @@ def _capacity(promise: _Promise, replicas: int, stability_rps: Array | None) -> 
         stability_rps=stability_rps,
         gap_s=None if slo.token_itl_ms is None else slo.token_itl_ms * MILLI,
         gap_percentile=slo.token_itl_percentile,
+        e2e_s=e2e_s,
+        e2e_percentile=slo.e2e_percentile,
     )
 
 

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.candidates.case import Case
-from planner.candidates.mix_rows import expected_rps, shares_of
+from planner.candidates.mix_rows import expected_rps
 from planner.candidates.subject import Subject, pool_of, promise_of, subject_of
 from planner.candidates.table import Table
 from planner.files.cache import key_of, remembered
+from planner.perf.mix_region import shares_of
 from planner.perf.pooling import carried_rps
 from planner.schema.demand import Online
 from planner.simulate.mixture import Member, largest_mix_rate, mixed_requests

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.candidates.end_to_end import target_s
 from planner.candidates.table import Table
 from planner.candidates.traffic import Traffic
 from planner.perf import queueing
 from planner.perf.lengths import Lengths
-from planner.perf.mix_region import RARE_FRAC, MixLine, mix_lines
+from planner.perf.mix_region import MixLine, mix_lines, shares_of
 from planner.perf.mixture import Member, mix_star, mixed
 from planner.perf.pressure import kv_wait_frac
 from planner.perf.replica import TIMES, Replica, slowed
@@ -89,14 +90,15 @@ def with_rows(
     )  # fmt: skip
     longer = _longer(table, scenario, classes, np.array(mixes, np.int64).ravel())
     first, of_mix = len(table.names), np.repeat(np.arange(len(mixes)), len(classes))
-    for name, values in _figures(table, pools, lines, np.array([m[0] for m in mixes])).items():
+    usual = pools.most(table.pool_sizes[-1])
+    ends = _band_ends(table, pools, [mix[0] for mix in mixes], usual)
+    for name, values in {**_figures(table, pools, lines), **ends}.items():
         getattr(longer, name)[first:] = values
     for field in fields(Replica):
         getattr(longer.replica, field.name)[first:] = getattr(pools.replica, field.name)[of_mix]
     reasons = [_refused(longer, first + n, lines[m]) for n, m in enumerate(of_mix.tolist())]
     whole = [next(filter(None, reasons[m * len(classes) :][: len(classes)]), "") for m in of_mix]
-    codes = pools.most(table.pool_sizes[-1]).binding
-    bindings = [queueing.Binding(int(codes[m])).name.lower() for m in of_mix]
+    bindings = [queueing.Binding(int(usual.binding[m])).name.lower() for m in of_mix]
     return replace(longer, reasons=(*table.reasons, *whole), bindings=(*table.bindings, *bindings))
 
 
@@ -130,7 +132,8 @@ def _member(table: Table, scenario: Scenario, demand_class: int, at: list[int]) 
     ttft_s = np.maximum(slo.ttft_ms * MILLI - table.request_s[at], LEAST_TTFT_S)
     return Member(
         table.lengths[demand_class], ttft_s, slo.ttft_percentile, slo.tpot_ms * MILLI,
-        slo.tpot_percentile, demand.arrival_cv,
+        slo.tpot_percentile, demand.arrival_cv, target_s(slo, table.request_s[at]),
+        slo.e2e_percentile,
     )  # fmt: skip
 
 
@@ -165,18 +168,6 @@ def expected_rps(table: Table, traffic: Traffic, places: Places) -> Array:
     return np.asarray(peak[:, int(work.argmax())], float)
 
 
-def shares_of(rates_rps: Array) -> Array:
-    """Shares of a stream's requests, none of them 0.
-
-    Examples
-    --------
-    >>> shares_of(np.array([3.0, 1.0])).tolist()
-    [0.75, 0.25]
-    """
-    shares = np.maximum(rates_rps / rates_rps.sum(), RARE_FRAC)
-    return np.asarray(shares / shares.sum(), float)
-
-
 def _longer(table: Table, scenario: Scenario, classes: tuple[int, ...], at: Whole) -> Table:
     """The table with the rows at some positions once more, as those of mixes."""
     rows: dict[str, Any] = {
@@ -208,28 +199,33 @@ def _repeated(value: Any, at: Whole) -> Any:
     return replace(value, **columns)
 
 
-def _figures(
-    table: Table, pools: _Pools, lines: Sequence[MixLine | None], at: Whole
+def _band_ends(
+    table: Table, pools: _Pools, at: list[int], usual: queueing.Capacity
 ) -> dict[str, Array]:
+    """Rates in a large pool with steps at the ends of the band, over those planned."""
+    some = np.where(usual.rate_rps > 0, usual.rate_rps, np.inf)
+    slow, fast = (
+        pools.most(table.pool_sizes[-1], end[at] / table.planned_frac[at]).rate_rps / some
+        for end in (table.band_high_frac, table.band_low_frac)
+    )
+    count = len(pools.classes)
+    return {"slow_ratio": np.repeat(slow, count), "fast_ratio": np.repeat(fast, count)}
+
+
+def _figures(table: Table, pools: _Pools, lines: Sequence[MixLine | None]) -> dict[str, Array]:
     """Columns of the mixes' rows, (mixes x members,); NaN rates where there is no line."""
     count, sizes = len(pools.classes), len(table.pool_sizes)
     none = MixLine(*(np.full(count, np.nan),) * 2, np.full((count, sizes), np.nan))
     known = [line or none for line in lines]
     pool = np.concatenate([line.pool_rps for line in known])
-    largest, planned = table.pool_sizes[-1], pools.most(table.pool_sizes[-1]).rate_rps
-    some = np.where(planned > 0, planned, np.inf)
-    slow, fast = (
-        pools.most(largest, end[at] / table.planned_frac[at]).rate_rps / some
-        for end in (table.band_high_frac, table.band_low_frac)
-    )
     on_line = 1.0 / (shares_of(pools.expected) @ (1.0 / pool[:, -1].reshape(-1, count)).T)
     waiting = kv_wait_frac(
-        pools.replica, pools.lengths, on_line, arrival_cv=pools.arrival_cv, replicas=largest,
+        pools.replica, pools.lengths, on_line, arrival_cv=pools.arrival_cv,
+        replicas=table.pool_sizes[-1],
         stability_rps=queueing.stability_limit(pools.replica, pools.lengths),
     )  # fmt: skip
     stable = [queueing.stability_limit(pools.replica, m.lengths) for m in pools.members]
-    each = {"slow_ratio": slow, "fast_ratio": fast, "kv_wait_frac": waiting,
-            "kv_tokens": pools.replica.kv_tokens,
+    each = {"kv_wait_frac": waiting, "kv_tokens": pools.replica.kv_tokens,
             "sequences_max": pools.replica.sequences_max}  # fmt: skip
     return {
         **{name: np.repeat(values, count) for name, values in each.items()},

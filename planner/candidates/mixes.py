@@ -4,15 +4,15 @@ A mix enters the table as one row a class, behind the rows of the classes alone.
 can serve each of them by itself, on chunked or whole prompts, without a draft, without a promise on
 gaps between tokens (the region knows none), and not on measured rates. What a replica is differs a
 little between classes of unlike lengths: the pool's has the longest of their steps and the smallest
-of their caches. Few are offered: of the sets of classes those that need fewest accelerators, which
-gain most by sharing; on each accelerator the best configurations of a set; and of these what needs
-fewer accelerators than pools of each class, in some hour of some period at least.
+of their caches. Few are offered: of the sets of classes those that could save the largest part of
+their accelerators in some hour; on each accelerator the best configurations of a set; and of these
+what needs fewer accelerators than pools of each class, in some hour of some period at least.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,7 @@ from planner.candidates.mix_rows import Places, with_rows
 from planner.candidates.places import may_be_served
 from planner.candidates.table import SMALL_SIZES, Table
 from planner.candidates.traffic import Traffic
+from planner.perf.mix_region import ROW_MARGIN
 from planner.schema.demand import Online
 from planner.schema.scenario import Scenario
 
@@ -30,22 +31,25 @@ Array = NDArray[np.float64]
 
 MODES = ("chunked", "continuous")
 MEMBERS_MAX = 3
-SETS_MAX = 12
-"""Most sets of classes."""
+SETS_MAX = 6
+"""Most sets of classes: the region of one takes about a second."""
 PER_ACCELERATOR = 2
-"""Most configurations of a set on one accelerator."""
+"""Most configurations of a set on one accelerator, of replicas of different sizes: what differs in
+the format alone serves about the same."""
 NO_GAIN = "takes no fewer accelerators than its classes apart"
 NOISE = 1e-9
 
 
 @dataclass(frozen=True)
 class _Scored:
-    """Accelerators that all traffic of a set would take, by the rates of the classes alone."""
+    """A configuration for a set of classes, by the rates of the classes alone."""
 
-    gpus: float
-    exact_gpus: float
-    """Without rounding to whole replicas."""
     places: Places
+    gpus: float
+    """Accelerators that all traffic takes, in whole replicas."""
+    exact_gpus: float
+    saved_frac: float
+    """Most that sharing could save, of the accelerators of pools of each class."""
 
 
 def with_mixes(table: Table, scenario: Scenario, traffic: Traffic) -> Table:
@@ -62,22 +66,25 @@ def _offered(
     table: Table, scenario: Scenario, traffic: Traffic
 ) -> Iterator[tuple[tuple[int, ...], list[Places]]]:
     """Sets of classes and their best configurations on each accelerator."""
-    alone = _alone(table, scenario)
+    alone, needs = _alone(table, scenario), _Needs(table, traffic, len(table.names))
     found = []
     for classes in _sets(scenario, alone):
-        scored = sorted(
-            _scored(table, traffic, classes, alone), key=lambda one: (one.gpus, one.exact_gpus)
-        )
-        best: dict[str, list[_Scored]] = {}
-        for one in scored:
-            name = table.configurations[one.places[0]].accelerator
-            mine = best.setdefault(name, [])
-            if len(mine) < PER_ACCELERATOR:
-                mine.append(one)
+        scored = list(_scored(table, needs, [alone[d] for d in classes]))
         if scored:
-            found.append((scored[0].gpus, classes, best))
-    for _, classes, best in sorted(found, key=lambda one: one[:2])[:SETS_MAX]:
-        yield classes, [one.places for name in sorted(best) for one in best[name]]
+            found.append((-max(one.saved_frac for one in scored), classes, scored))
+    for _, classes, scored in sorted(found, key=lambda one: one[:2])[:SETS_MAX]:
+        yield classes, list(_best(table, scored))
+
+
+def _best(table: Table, scored: list[_Scored]) -> Iterator[Places]:
+    """Those that need fewest accelerators of each kind, with replicas of different sizes."""
+    sizes: dict[str, set[int]] = {}
+    for one in sorted(scored, key=lambda one: (one.gpus, one.exact_gpus)):
+        config = table.configurations[one.places[0]]
+        taken = sizes.setdefault(config.accelerator, set())
+        if len(taken) < PER_ACCELERATOR and config.gpus not in taken:
+            taken.add(config.gpus)
+            yield one.places
 
 
 def _alone(table: Table, scenario: Scenario) -> dict[int, dict[Configuration, int]]:
@@ -109,32 +116,30 @@ def _sets(
 
 
 def _scored(
-    table: Table,
-    traffic: Traffic,
-    classes: tuple[int, ...],
-    alone: dict[int, dict[Configuration, int]],
+    table: Table, needs: _Needs, alone: list[dict[Configuration, int]]
 ) -> Iterator[_Scored]:
-    """Every configuration that serves all classes of a set."""
-    peak = traffic.load.peak_rps[list(classes)]
-    for config in alone[classes[0]]:
-        places = tuple(alone[d].get(config, -1) for d in classes)
-        if min(places) >= 0:
-            rate = table.rate_rps[list(places)]
-            replicas = float((peak / rate[:, None, None]).sum(axis=0).max())
-            whole = config.gpus * float(np.ceil(replicas))
-            yield _Scored(whole, config.gpus * replicas, places)
+    """Every configuration that serves all classes of a set and could save an accelerator."""
+    for config in alone[0]:
+        places = tuple(own.get(config, -1) for own in alone)
+        if min(places) < 0:
+            continue
+        most_rps = table.pool_rps[list(places), -1] * (1 - ROW_MARGIN)
+        apart, mixed = needs.apart_of(places), needs.of_line(places, most_rps)
+        if np.any(mixed < apart * (1 - NOISE)):
+            saved = np.divide(apart - mixed, apart, out=np.zeros(apart.shape), where=apart > 0)
+            gpus, exact = needs.of_line(places, table.rate_rps[list(places)]).max(axis=(1, 2))
+            yield _Scored(places, float(gpus), float(exact), float(saved[0].max()))
 
 
 def _gainful(table: Table, traffic: Traffic, first: int) -> Table:
     """The table with a reason for mixes, from a position on, that save no accelerator."""
     reasons, needs = list(table.reasons), _Needs(table, traffic, first)
     for i in range(first, len(reasons)):
-        if reasons[i] or table.pool(i)[0] != i:
+        pool = table.pool(i)
+        if reasons[i] or pool[0] != i:
             continue
-        config = table.configurations[i]
-        apart = sum(needs.apart(d, config.accelerator) for d in config.shared_by)
-        if not np.any(needs.of_pool(i) < apart * (1 - NOISE)):
-            for j in table.pool(i):
+        if not np.any(needs.of_pool(pool) < needs.apart_of(pool) * (1 - NOISE)):
+            for j in pool:
                 reasons[j] = NO_GAIN
     return replace(table, reasons=tuple(reasons))
 
@@ -148,8 +153,13 @@ class _Needs:
         self._alone = alone
         self._apart: dict[tuple[int, str], Array] = {}
 
-    def apart(self, demand_class: int, accelerator: str) -> Array:
-        """Fewest that a class takes alone on one kind."""
+    def apart_of(self, places: Sequence[int]) -> Array:
+        """Fewest that the classes of these candidates take in pools of their own, on their kind."""
+        configs = [self._table.configurations[i] for i in places]
+        needs = [self._alone_on(config.demand_class, config.accelerator) for config in configs]
+        return np.asarray(np.sum(needs, axis=0), float)
+
+    def _alone_on(self, demand_class: int, accelerator: str) -> Array:
         key = demand_class, accelerator
         if key not in self._apart:
             able = (
@@ -160,17 +170,27 @@ class _Needs:
                 and not self._table.reasons[i]
                 and self._table.rate_rps[i] > 0
             )
-            self._apart[key] = np.min([self.of_pool(i) for i in able], axis=0)
+            self._apart[key] = np.min([self.of_pool([i]) for i in able], axis=0)
         return self._apart[key]
 
-    def of_pool(self, i: int) -> Array:
-        """Those of a candidate's pool that serves all of its classes."""
-        table, pool, config = self._table, self._table.pool(i), self._table.configurations[i]
+    def of_pool(self, pool: Sequence[int]) -> Array:
+        """Those of a pool that serves all of its classes."""
+        table, i = self._table, pool[0]
         rate = float(table.rate_rps[i])
-        load = self._peak_rps[[table.configurations[j].demand_class for j in pool]]
-        parts = (load / table.rate_rps[pool, None, None]).sum(axis=0)
-        active = parts + table.offset_rps[i] / rate
-        whole = np.ceil(active - NOISE)
-        for k, most in zip(SMALL_SIZES, self._small_rps[i].tolist(), strict=True):
-            whole = np.where(parts <= most / rate * (1 + NOISE), np.minimum(whole, k), whole)
-        return np.where(parts > 0, config.gpus * np.stack([whole, active]), 0.0)
+        found = self.of_line(pool, table.rate_rps[list(pool)], float(table.offset_rps[i]) / rate)
+        parts = self._parts(pool, table.rate_rps[list(pool)])
+        for k, most in zip(SMALL_SIZES, (self._small_rps[i] / rate).tolist(), strict=True):
+            few = k * float(table.configurations[i].gpus)
+            found[0] = np.where(parts <= most * (1 + NOISE), np.minimum(found[0], few), found[0])
+        return found
+
+    def of_line(self, places: Sequence[int], rates_rps: Array, lost: float = 0.0) -> Array:
+        """Those of one pool for the classes of these candidates, at rates of a replica each."""
+        active = self._parts(places, rates_rps) + lost
+        gpus = self._table.configurations[places[0]].gpus
+        return np.where(active > lost, gpus * np.stack([np.ceil(active - NOISE), active]), 0.0)
+
+    def _parts(self, places: Sequence[int], rates_rps: Array) -> Array:
+        """Load in replicas, (periods, blocks)."""
+        classes = [self._table.configurations[i].demand_class for i in places]
+        return np.asarray(np.tensordot(1 / rates_rps, self._peak_rps[classes], axes=1), float)

@@ -6,6 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from planner.candidates.end_to_end import target_s
 from planner.candidates.table import Table
 from planner.candidates.traffic import length_samples
 from planner.errors import ScenarioError
@@ -61,11 +64,14 @@ def promise_of(subject: Subject) -> Promise:
     """What the engine must keep: the promise of an online class, less the request's own path."""
     assert isinstance(subject.demand, Online)
     slo = subject.demand.slo
+    end_s = target_s(slo, np.array(subject.request_s))
     return Promise(
         max(slo.ttft_ms * MILLI - subject.request_s, LEAST_TTFT_S), slo.ttft_percentile,
         slo.tpot_ms * MILLI, slo.tpot_percentile,
         math.inf if slo.token_itl_ms is None else slo.token_itl_ms * MILLI,
         slo.token_itl_percentile,
+        math.inf if end_s is None else float(end_s),
+        slo.e2e_percentile,
     )  # fmt: skip
 
 

@@ -86,6 +86,8 @@ class Table:
     full_step_s: Array
     ttft_zero_s: Array
     tpot_zero_s: Array
+    e2e_zero_s: Array
+    """nan where it is not promised."""
     lambda_star_rps: Array
     """One replica alone."""
     stability_rps: Array
@@ -263,6 +265,7 @@ def rows(table: Table, usd_per_mtoken: Array, ways: tuple[str, ...]) -> list[Can
                 full_step_ms=known(table.full_step_s[i], MILLI),
                 ttft_zero_load_ms=known(table.ttft_zero_s[i], MILLI),
                 tpot_zero_load_ms=known(table.tpot_zero_s[i], MILLI),
+                e2e_zero_load_ms=known(table.e2e_zero_s[i], MILLI),
                 lambda_star_rps=known(table.lambda_star_rps[i]),
                 stability_rps=known(table.stability_rps[i]),
                 rate_rps=known(table.rate_rps[i]),

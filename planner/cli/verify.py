@@ -10,6 +10,7 @@ import click
 
 from planner.cli.progress import progress_bar
 from planner.cli.shared import (
+    REPORT_HELP,
     cache_option,
     catalog_option,
     checked_outputs,
@@ -36,19 +37,18 @@ if TYPE_CHECKING:
 OUTPUT = click.Path(path_type=Path)
 TRACE = click.Path(exists=True, dir_okay=False, path_type=Path)
 SECONDS = click.FloatRange(min=1)
+ROUNDS = 4
 
 
 @click.command("verify")
 @click.argument("plan")
-@click.option("-o", "--out", "outputs", type=OUTPUT, multiple=True, help="Plan, .xlsx or .json.")
+@click.option("-o", "--out", "outputs", type=OUTPUT, multiple=True, help=REPORT_HELP)
 @click.option("--trace", type=TRACE, help="A trace of requests to replay as well.")
 @click.option("--class", "demand_class", default="", help="The trace's class, if there are more.")
 @click.option(
     "--rate",
     type=click.Choice(["plan", "trace"]),
-    default="plan",
-    show_default=True,
-    help="Scale the trace's time to the planned rate, or replay it as recorded.",
+    help="Scale the trace's time to the planned rate, or replay it as recorded; default: plan.",
 )
 @column_map_option
 @time_unit_option
@@ -56,9 +56,7 @@ SECONDS = click.FloatRange(min=1)
 @click.option(
     "--repair", is_flag=True, help="Plan again with lower rates of what broke, or larger pools."
 )
-@click.option(
-    "--rounds", type=click.IntRange(1, 20), default=4, show_default=True, help="Most repairs."
-)
+@click.option("--rounds", type=click.IntRange(1, 20), help="Most repairs; default: 4.")
 @refine_option
 @cache_option
 @click.option("--all", "every", is_flag=True, help="List every load, not one row for each block.")
@@ -79,12 +77,12 @@ def command(
     outputs: tuple[Path, ...],
     trace: Path | None,
     demand_class: str,
-    rate: Literal["plan", "trace"],
+    rate: Literal["plan", "trace"] | None,
     columns: str | None,
     time_unit: str | None,
     clean: tuple[str, ...],
     repair: bool,
-    rounds: int,
+    rounds: int | None,
     refine: bool,
     every: bool,
     interruptions: float,
@@ -118,7 +116,8 @@ def command(
 
     \b
     Exit status:
-        0  every promise holds, with --repair after it
+        0  every promise holds, with --repair after it; or nothing is to be simulated, as where
+           all traffic goes to APIs
         2  the command or a file is wrong
         3  no fleet meets the scenario; the reasons are printed
         5  a promise breaks or could not be tried; the reasons are printed
@@ -128,15 +127,19 @@ def command(
 
     rows = load_catalog(catalog)
     paths = checked_outputs(outputs)
-    if trace is None and (demand_class or columns or time_unit or clean):
-        raise click.UsageError("--class, --column-map, --time-unit and --clean belong to --trace")
+    if trace is None and (demand_class or rate or columns or time_unit or clean):
+        raise click.UsageError(
+            "--class, --rate, --column-map, --time-unit and --clean belong to --trace"
+        )
+    if rounds and not repair:
+        raise click.UsageError("--rounds belongs to --repair")
     read = _trace(trace, column_map(columns), time_unit, clean)
-    how = _How(rows, seed, interruptions, _asks(read, demand_class, rate))
+    how = _How(rows, seed, interruptions, _asks(read, demand_class, rate or "plan"))
     with progress_bar(quiet=quiet) as progress:
-        answer = _plan(plan, rows, time_limit_s, refine, progress)
+        answer = _plan(plan, how, time_limit_s, refine, progress)
         answer = _verified(answer, how, progress)
         if repair:
-            answer = _repaired(answer, how, rounds, time_limit_s, progress)
+            answer = _repaired(answer, how, rounds or ROUNDS, time_limit_s, progress)
     write_reports(answer, paths)
     _say_verdict(answer, every=every, as_json=as_json)
 
@@ -225,16 +228,19 @@ def _asks(traces: list[Trace], demand_class: str, rate: Literal["plan", "trace"]
     return [Ask(trace, demand_class, rate) for trace in traces]
 
 
-def _plan(
-    name: str, rows: Catalog, time_limit_s: float, refine: bool, progress: Tell | None
-) -> Plan:
-    """A plan file, or the plan of a scenario."""
+def _plan(name: str, how: _How, time_limit_s: float, refine: bool, progress: Tell | None) -> Plan:
+    """A plan file, or the plan of a scenario; what cannot be replayed is refused before a solve."""
     import planner
     from planner.files.plan_json import is_plan, read_plan
 
     if is_plan(Path(name)):
         return read_plan(Path(name))
-    question = planner.load(name, catalog=rows)
+    question = planner.load(name, catalog=how.catalog)
+    if how.replay:
+        from planner.verification.replays import class_of
+
+        for ask in how.replay:
+            class_of(ask, question)
     return planner.solve(
-        question, catalog=rows, time_limit_s=time_limit_s, refine=refine, progress=progress
+        question, catalog=how.catalog, time_limit_s=time_limit_s, refine=refine, progress=progress
     )

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
+import stat
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from planner.simulate.compiled import cache_folder, source_digest
 
 OFF = "PLANNER_NO_CACHE"
 """Environment variable that turns the cache off, whatever its value."""
+WRITTEN_S = 60.0
+"""Age from which a file that was not finished is what a process that died left behind."""
 
 
 def key_of(*parts: object) -> str:
@@ -92,13 +96,29 @@ def results_folder() -> Path:
 
 def size() -> tuple[int, int]:
     """Files in the cache, compiled code included, and their bytes."""
-    files = [path for path in cache_folder().rglob("*") if path.is_file()]
-    return len(files), sum(path.stat().st_size for path in files)
+    found = [known.st_size for _, known in _files()]
+    return len(found), sum(found)
 
 
 def clear() -> int:
-    """Remove everything that is kept; the number of files that were."""
-    files, _ = size()
-    if files:
-        shutil.rmtree(cache_folder())
-    return files
+    """Remove everything that is kept; the number of files that were.
+
+    Other processes may be at work: folders stay, and so does what is being written.
+    """
+    removed = 0
+    for path, known in _files():
+        unfinished = path.suffix == ".part" or ".tmp." in path.name
+        if unfinished and time.time() - known.st_mtime < WRITTEN_S:
+            continue
+        with suppress(FileNotFoundError):
+            path.unlink()
+            removed += 1
+    return removed
+
+
+def _files() -> Iterator[tuple[Path, os.stat_result]]:
+    for path in sorted(cache_folder().rglob("*")):
+        with suppress(FileNotFoundError):  # another process has removed it since
+            known = path.stat()
+            if stat.S_ISREG(known.st_mode):
+                yield path, known

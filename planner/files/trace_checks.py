@@ -255,7 +255,7 @@ def _implausible(ordered: Rows, time_s: Array, clock: Clock) -> str:
     if clock.is_text and time_s[-1] > 0 and not np.any(time_s % SECONDS_PER_DAY):
         return (
             "timestamp: stamps lie whole days apart, dates without a time of day: no rate follows "
-            "from them; leave the column out and give --rps"
+            "from them; remove the column and give --rps"
         )
     if clock.guessed and _counts_days(ordered.time_s + clock.origin):
         first = clock.origin + float(ordered.time_s[0])

@@ -61,8 +61,13 @@ def recognized(
         elif role in ("input_tokens", "output_tokens"):
             seen = ", ".join(map(str, columns[:12])) or "none"
             problems.append(f"no column for {role} among {seen}: --column-map {role}=COLUMN")
-    twice = [name for name in found.values() if list(columns).count(name) > 1]
-    problems += [f"{list(columns).count(name)} columns are called {name!r}" for name in twice]
+    named = list(found.values())
+    for name in dict.fromkeys(named):
+        if list(columns).count(name) > 1:
+            problems.append(f"{list(columns).count(name)} columns are called {name!r}")
+        if named.count(name) > 1:
+            roles = " and ".join(role for role, column in found.items() if column == name)
+            problems.append(f"{name!r} cannot be {roles}: --column-map ROLE=COLUMN")
     return found, problems
 
 

@@ -97,6 +97,8 @@ def fit_trace(
 
 
 def _impossible(trace: Trace, model: str, max_context: float, rps: float | None) -> Iterator[str]:
+    if rps is not None and not math.isfinite(rps):
+        yield f"--rps {rps}: expected a finite number"
     if trace.time_s is None and rps is None:
         yield "has no time stamps, so no rate: --rps gives the mean rate over a working day"
     elif trace.time_s is not None and trace.time_s[-1] <= 0 and rps is None:
@@ -268,8 +270,8 @@ def _arrival_words(found: Burstiness) -> str:
     if found.tick_s is not None:
         return f"root of the index of dispersion of counts a {found.tick_s:.3g} s tick"
     if math.isnan(found.local_gap_cv):
-        return "CV of all gaps"
-    return "median CV of gaps within five minutes"
+        return "CV of all gaps, the day's rise and fall among them"
+    return f"median CV of gaps within {found.local_window_s // 60} minutes"
 
 
 def _within(fit: Fit, key: str, value: float, low: float, high: float) -> float:

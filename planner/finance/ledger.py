@@ -64,7 +64,8 @@ class Line:
     category: str = ""
     """Of cash lines: capex, energy, rent, ... ; reports add up by it. Of other lines what they are
     for the books, where they are it: orders, placed in service, net book value, depreciation,
-    amortization, disposal, obligation, deductions, federal basis, state basis."""
+    amortization, disposal, obligation, deductions, federal basis, state basis, deferred tax and
+    its balances."""
     group: str = ""
     """What it belongs to: GB200 NVL72 at hq, owned."""
     deferred: bool = False

@@ -6,7 +6,7 @@ that year. At the end of the horizon the basis left is deducted from the end val
 taxed. State tax is deducted from federal income: a cost lowers tax by f + s (1 - f), of which
 f goes with federal and s (1 - f) with state deductions. Tax is settled in the last month of each
 fiscal year and, beyond the horizon, month by month. The profit and loss statement shows tax when
-it is settled.
+it is settled, and beside it what `deferred` moves between years.
 
 Where every deduction finds income in its year, tax is linear and belongs to each option's rows.
 Where it does not, options carry their deductions only and tax is a matter of the company: what
@@ -26,6 +26,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.finance import deferred
 from planner.finance.depreciation import Method, rates_by_tax_year
 from planner.finance.lease_lines import RENT
 from planner.finance.ledger import Array, Input, Kind, Line, Rows, whole_years
@@ -66,6 +67,8 @@ INPUTS = {
     ),
 }
 
+STATE_NET = "state_tax_rate * (1 - tax_rate)"
+"""State tax less what it saves in federal tax."""
 OF_STATE = ("state_tax_rate", "state_bonus_conforms")
 """Inputs of state tax."""
 
@@ -125,7 +128,7 @@ def _rates() -> list[Line]:
         _row("tax_rate_all", "Tax on income, state and federal", "frac",
              "tax_rate + state_tax_rate * (1 - tax_rate)"),
         _row("state_tax_net", "State tax less what it saves in federal tax", "frac",
-             "state_tax_rate * (1 - tax_rate)"),
+             STATE_NET),
     ]  # fmt: skip
 
 
@@ -221,8 +224,11 @@ def taxed(
             label = f"Deducted, {who}: costs, depreciation, loss on the end value"
             extra.append(_deduction(f"{key}_{who}_deducted_usd", label, formula, group, who))
         saved = f"{key}_federal_deducted_usd * tax_rate + {key}_state_deducted_usd * state_tax_net"
+    net = "state_tax_net" if settled else STATE_NET
+    rates = {"federal": "tax_rate", **({"state": net} if settled or state else {})}
+    later = deferred.lines((*lines, *extra), key=key, rates=rates)
     if not settled:
-        return (*lines, *extra), inputs
+        return (*lines, *extra, *later), inputs
     extra += [
         Line(
             f"{key}_tax_saved_usd", "Tax saved in the fiscal year so far", "USD", "calculation",
@@ -232,6 +238,7 @@ def taxed(
             f"{key}_tax_usd", "Income tax (saving negative)", "USD", "cash",
             f"-fiscal_year_end * {key}_tax_saved_usd", "tax", group,
         ),
+        *later,
     ]  # fmt: skip
     return (*lines, *extra), inputs
 
@@ -288,7 +295,8 @@ def company_lines(terms: TaxTerms, lines: Iterable[Line]) -> Rows:
     )
     if not has_state(terms):
         federal = _used("", "", made[COMPANY_DEDUCTED], "company_year_income_usd")
-        return (income, *federal, _company_tax("")), inputs
+        losses = deferred.of_losses(COMPANY, {"company_losses_usd": "tax_rate"})
+        return (income, *federal, _company_tax(""), *losses), inputs
     found = (
         income,
         *_used("state_", ", state", made[COMPANY_STATE_DEDUCTED], "company_year_income_usd"),
@@ -296,7 +304,10 @@ def company_lines(terms: TaxTerms, lines: Iterable[Line]) -> Rows:
                  "company_year_income_usd * (1 - state_tax_rate)"
                  " + company_state_used_usd * state_tax_rate"),
         *_used("", ", federal", made[COMPANY_DEDUCTED], "company_federal_income_usd"),
-        _company_tax(" - company_state_used_usd * state_tax_rate * (1 - tax_rate)"),
+        _company_tax(f" - company_state_used_usd * {STATE_NET}"),
+        *deferred.of_losses(
+            COMPANY, {"company_losses_usd": "tax_rate", "company_state_losses_usd": STATE_NET}
+        ),
     )  # fmt: skip
     return found, inputs
 

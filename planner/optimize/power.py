@@ -43,8 +43,9 @@ def add(m: pyo.ConcreteModel, p: Problem) -> None:
 
 
 def used_kw(p: Problem, x: Solution) -> Array:
-    """IT power of the lots held [kW], (sites, periods)."""
-    return np.asarray(site_it_kw(p.machines.lot_kw, held_lots(p, x)))
+    """IT power of the lots held [kW], (sites, periods); 0 where there is no accelerator at all."""
+    used = np.asarray(site_it_kw(p.machines.lot_kw, held_lots(p, x)), float)
+    return np.broadcast_to(used, p.sites.it_kw.shape)
 
 
 def check(p: Problem, x: Solution) -> Iterator[AuditRow]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from planner.optimize.audit import require
 from planner.optimize.build import build
 from planner.optimize.capacity import whole_above
 from planner.optimize.highs import HighsSession, Outcome, Progress
-from planner.optimize.start import SERVES, first_plan, later
+from planner.optimize.start import SERVES, Pools, first_plan, later
 from planner.problem import Array, Flags, Problem, Solution
 
 GAP_FOR_THE_PROGRAM_FRAC = 0.9
@@ -45,6 +45,7 @@ def optimize(
     *,
     gap: float = 1e-3,
     time_limit_s: float = 300.0,
+    near: Collection[tuple[str, str]] = (),
     progress: ProgressCallback | None = None,
 ) -> Solution:
     """Cheapest fleet within a relative gap.
@@ -53,6 +54,8 @@ def optimize(
     ----------
     gap : (cost - bound) / cost at which the search ends.
     time_limit_s : wall time of the search itself; building comes on top.
+    near : candidates and sites that serve in a plan that is known, by name; the search begins
+        there. Names that the problem does not have are passed over.
     progress : called a few times a second with money in USD.
 
     Raises
@@ -66,7 +69,8 @@ def optimize(
     if impossible:
         raise InfeasibleError(impossible)
     built, seconds = _built(p)
-    outcome = _search(built, gap * GAP_FOR_THE_PROGRAM_FRAC, time_limit_s, progress)
+    pools = _pools(p, built, near)
+    outcome = _search(built, gap * GAP_FOR_THE_PROGRAM_FRAC, time_limit_s, pools, progress)
     values = _plan_or_raise(p, built, outcome, time_limit_s)
     started = time.monotonic()
     values = _whole(p, built, values)
@@ -132,13 +136,25 @@ def _built(p: Problem) -> tuple[_Built, dict[str, float]]:
     return _Built(m, session, objective.money_unit_usd(p)), seconds
 
 
+def _pools(p: Problem, built: _Built, names: Collection[tuple[str, str]]) -> Pools:
+    """Positions (c, s) of pools, of those that the problem has."""
+    names = set(names)
+    return {
+        (built.m.at.first[c], s)
+        for c, s in built.m.at.pools
+        if (p.labels.candidates[c], p.labels.sites[s]) in names
+    }
+
+
 def _search(
-    built: _Built, gap: float, time_limit_s: float, report: ProgressCallback | None
+    built: _Built, gap: float, time_limit_s: float, near: Pools, report: ProgressCallback | None
 ) -> Outcome:
     """First plan, then the search from there; the better plan and the higher bound of both."""
     report = _in_usd(report, built.unit_usd)
     session = built.session
-    start = first_plan(built.m, session, gap=gap, time_limit_s=time_limit_s, progress=report)
+    start = first_plan(
+        built.m, session, gap=gap, time_limit_s=time_limit_s, near=near, progress=report
+    )
     if start.interrupted:
         return start
     outcome = session.solve(

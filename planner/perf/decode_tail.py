@@ -39,6 +39,21 @@ class Spread:
     kv_tokens: Array
 
 
+@dataclass(frozen=True)
+class Decoding:
+    """Decode of the requests of each node; arrays (candidates, nodes)."""
+
+    tokens: Array
+    """O - 1, at least 1, (1, nodes)."""
+    plain_s: tuple[tuple[float, Array], ...]
+    """Chances and mean steps without stalls, of calm and crowded times."""
+    stall: Stall
+    stalls: Stalled
+    """What prompts add to its steps."""
+    longest_s: tuple[Array, ...]
+    """Longest step beside each of `plain_s`."""
+
+
 def gamma_tail(x: Array, mean: Array, variance: Array) -> Array:
     """P(Y > x) for a gamma of this mean and variance; 1 where x <= 0. Shapes broadcast.
 
@@ -118,12 +133,11 @@ def mean_and_variance_s(wait: Wait, service: Service, lengths: Lengths) -> tuple
     return wait.overall_s + own, np.maximum(variance, 0.0)
 
 
-def tpot_tail(
+def decoding(
     replica: Replica,
     lengths: Lengths,
     arrivals: Arrivals,
     *,
-    tpot_s: Array,
     rate_rps: Array,
     sequences: Array,
     kv_tokens: Array,
@@ -133,15 +147,11 @@ def tpot_tail(
     filled_s: Array,
     ttft_mean_s: Array,
     ttft_variance_s2: Array,
-) -> Array:
-    """P(mean time per output token of a request > tpot_s), shape (candidates,); 0 if O is 1.
+) -> Decoding:
+    """Steps and stalls of a request's decode.
 
-    A request of O tokens exceeds y where the stalls of its decode exceed (O-1)(y - tau). Its own
-    presence counts: its step tau carries those that decode beside it, and itself. No token takes
-    longer than a full step.
+    Its own presence counts: its step tau carries those that decode beside it, and itself.
     """
-    if lengths.decode_steps <= 0:
-        return np.zeros_like(rate_rps)
     load = rate_rps * stall.mean_s
     avoided = avoided_frac(sequences, utilization=load, replicas=arrivals.replicas)
     tokens = np.maximum(lengths.output_tokens - 1.0, 1.0)[None, :]
@@ -171,17 +181,31 @@ def tpot_tail(
         ttft_variance_s2=ttft_variance_s2,
     )
     chunk_s = replica.prefill_context_s * times.room_tokens * lengths.context_rate
-    total = np.zeros_like(rate_rps)
-    for node, weight in HERMITE:
-        plain = decode_step_s(
-            columns,
-            sequences=np.maximum(batch + node * batch_sd, 0.0),
-            kv_tokens=np.maximum(held + node * held_sd, 0.0),
+    plain = tuple(
+        (
+            weight,
+            decode_step_s(
+                columns,
+                sequences=np.maximum(batch + node * batch_sd, 0.0),
+                kv_tokens=np.maximum(held + node * held_sd, 0.0),
+            ),
         )
-        allowed = tokens * (tpot_s[:, None] - plain)
-        longest = (times.full_s + chunk_s - times.plain_s)[:, None] + plain
-        late = _late_frac(stall, stalls, allowed)
-        total += weight * (np.where(tpot_s[:, None] >= longest, 0.0, late) @ lengths.weights)
+        for node, weight in HERMITE
+    )
+    longer_s = (times.full_s + chunk_s - times.plain_s)[:, None]
+    return Decoding(tokens, plain, stall, stalls, tuple(longer_s + step for _, step in plain))
+
+
+def tpot_tail(decodes: Decoding, tpot_s: Array, weights: Array) -> Array:
+    """P(mean time per output token of a request > tpot_s), shape (candidates,).
+
+    A request of O tokens exceeds y where the stalls of its decode exceed (O-1)(y - tau). No token
+    takes longer than a full step.
+    """
+    total, target = np.zeros_like(tpot_s), tpot_s[:, None]
+    for (weight, plain), longest in zip(decodes.plain_s, decodes.longest_s, strict=True):
+        late = _late_frac(decodes.stall, decodes.stalls, decodes.tokens * (target - plain))
+        total += weight * (np.where(target >= longest, 0.0, late) @ weights)
     return total
 
 

@@ -34,6 +34,7 @@ from planner.perf import queueing
 from planner.perf.admission import Blocking
 from planner.perf.arrivals import Arrivals
 from planner.perf.decode_tail import Spread
+from planner.perf.end_to_end import e2e_exceeds
 from planner.perf.lengths import Lengths
 from planner.perf.operating_point import (
     Point,
@@ -128,6 +129,10 @@ class _Settled:
         """P(mean time per output token of a request > tpot_s)."""
         return tpot_exceeds(self.answering, self.spread, tpot_s)
 
+    def ends_late(self, e2e_s: Array) -> Array:
+        """P(time from arrival to the last token > e2e_s)."""
+        return e2e_exceeds(self.ready, self.blocked, self.answering, self.spread, e2e_s)
+
 
 def stability_limit(unit: Unit, lengths: Lengths) -> Array:
     """Rate of one unit that its scarcest stage or its links carry [1/s], (candidates,)."""
@@ -161,8 +166,10 @@ def lambda_star(
     replicas: float = 1.0,
     utilization_max: float | None = None,
     stability_rps: Array | None = None,
+    e2e_s: ArrayLike | None = None,
+    e2e_percentile: float = 0.95,
 ) -> Capacity:
-    """Largest rate at which both percentile promises hold [1/s of one unit].
+    """Largest rate at which all percentile promises hold [1/s of one unit].
 
     Parameters
     ----------
@@ -172,11 +179,12 @@ def lambda_star(
     replicas : k, units in the pool.
     utilization_max : most of the stability limit to plan; 0.8, or 0.7 where arrival_cv > 1.3.
     stability_rps : `stability_limit` where it is known already.
+    e2e_s, e2e_percentile : time to the last token, and share of requests; None: not promised.
 
     Returns
     -------
     Rate 0 with `UNREACHABLE` where the promise fails without load (see `zero_load`), and with
-    `KV_CACHE` where a cache cannot hold a request at the higher of the two percentiles.
+    `KV_CACHE` where a cache cannot hold a request at the highest of the percentiles.
     """
     shape = unit.prefill_replicas.shape
     stable = stability_limit(unit, lengths) if stability_rps is None else stability_rps
@@ -184,10 +192,11 @@ def lambda_star(
         utilization_max = queueing.trusted_utilization(arrival_cv)
     promise = queueing.promise_of(
         shape, Arrivals(arrival_cv**2, replicas), ttft_s=ttft_s, ttft_percentile=ttft_percentile,
-        tpot_s=tpot_s, tpot_percentile=tpot_percentile,
+        tpot_s=tpot_s, tpot_percentile=tpot_percentile, e2e_s=e2e_s, e2e_percentile=e2e_percentile,
     )  # fmt: skip
     rate, codes = np.zeros(shape), np.full(shape, int(Binding.KV_CACHE))
-    fit = _fits(unit, lengths, max(ttft_percentile, tpot_percentile)) & (stable > 0)
+    longest = max(ttft_percentile, tpot_percentile, 0.0 if e2e_s is None else e2e_percentile)
+    fit = _fits(unit, lengths, longest) & (stable > 0)
     for group in _groups(unit, lengths, fit, arrival_cv=arrival_cv, replicas=replicas):
         at = group.index
         found = _largest(group, promise, stable=stable[at], utilization_max=utilization_max)
@@ -249,6 +258,32 @@ def zero_load(
         arrival_cv=1.0,
         stability_rps=stability_rps,
     )
+
+
+def e2e_at(
+    unit: Unit,
+    lengths: Lengths,
+    rate_rps: ArrayLike,
+    *,
+    percentile: float,
+    stability_rps: Array,
+    arrival_cv: float = 1.0,
+    replicas: float = 1.0,
+) -> Array:
+    """Time to the last token at a percentile of requests [s], (candidates,); see `percentiles`.
+
+    At rate 0 that without other traffic; inf where a cache cannot hold a mean request.
+    """
+    stable = stability_rps
+    found = np.full(stable.shape, np.inf)
+    rate = np.broadcast_to(np.asarray(rate_rps, float), stable.shape)
+    rate = np.maximum(rate, stable * queueing.ZERO_LOAD_FRAC)
+    for group in _groups(unit, lengths, rate < stable, arrival_cv=arrival_cv, replicas=replicas):
+        at = group.index
+        settled = _settle(group, rate[at], stable[at])
+        times = quantile(settled.ends_late, at.shape, 1.0 - percentile)
+        found[at] = np.where(settled.steady, times, np.inf)
+    return found
 
 
 def _prompts(lengths: Lengths) -> Lengths:
@@ -376,7 +411,7 @@ def _largest(group: _Group, promise: Promise, *, stable: Array, utilization_max:
 
 
 def _violation(settled: _Settled, promise: Promise) -> tuple[Array, Whole]:
-    """Logarithm of the worse of the two chances to exceed over its allowance, and its cause."""
+    """Logarithm of the worst of the chances to exceed over its allowance, and its cause."""
     ttft_s = promise.ttft_s / queueing.TTFT_MARGIN
     chance, unblocked = ttft_exceeds(settled.ready, settled.blocked, ttft_s)
     late = log_ratio(chance, promise.ttft_miss_frac)
@@ -384,9 +419,14 @@ def _violation(settled: _Settled, promise: Promise) -> tuple[Array, Whole]:
     only_blocked = log_ratio(unblocked, promise.ttft_miss_frac) <= 0
     code = np.where(only_blocked, Binding.KV_CACHE, Binding.TTFT)
     code = np.where(slow > late, Binding.TPOT, code)
+    worst = np.maximum(late, slow)
+    if promise.e2e_s is not None:
+        ends = log_ratio(settled.ends_late(promise.e2e_s), promise.e2e_miss_frac)
+        code = np.where(ends > worst, Binding.E2E, code)
+        worst = np.maximum(worst, ends)
     full = settled.answering.occupied.kv_frac > settled.ready.wait.utilization
     unstable = np.where(full, Binding.KV_CACHE, Binding.STABILITY)
-    worst = np.where(settled.steady, np.maximum(late, slow), queueing.WORST)
+    worst = np.where(settled.steady, worst, queueing.WORST)
     return worst, np.where(settled.steady, code, unstable).astype(np.int64)
 
 

@@ -26,6 +26,8 @@ Array = NDArray[np.float64]
 
 RAYS = (0.002, 0.02, 0.06, 0.15, 0.3, 0.5, 0.7, 0.85, 0.94, 0.98, 0.998)
 """Shares of one class of two: the border bends most where the other is almost absent."""
+MOST_ROWS = 2.0
+"""Replicas of a row that the traffic takes, over those of the border on its own ray, at most."""
 CAPS = (int(Binding.UTILIZATION_CAP), int(Binding.STABILITY))
 """Bindings that no pool's size lifts."""
 NOISE_FRAC = 1e-9
@@ -57,6 +59,18 @@ def rays(members: int) -> Array:
     rows = np.array([*ends, *pairs, *inner, *tilted, np.full(members, 1 / members)])
     rows = np.maximum(rows, RARE_FRAC)
     return np.asarray(rows / rows.sum(axis=1, keepdims=True), float)
+
+
+def shares_of(rates_rps: Array) -> Array:
+    """Shares of a stream's requests, none of them 0.
+
+    Examples
+    --------
+    >>> shares_of(np.array([3.0, 1.0])).tolist()
+    [0.75, 0.25]
+    """
+    shares = np.maximum(rates_rps / rates_rps.sum(), RARE_FRAC)
+    return np.asarray(shares / shares.sum(), float)
 
 
 def border(
@@ -150,7 +164,8 @@ def mix_lines(
     """Line of each candidate's pools below the border of every size; None where there is none.
 
     The row is fitted at the tabulated size nearest below the pool expected; pools of other sizes
-    carry as many rows as they do on their worst ray.
+    carry as many rows as they do on their worst ray. Pools far larger than all traffic takes
+    are not asked: their replicas are taken to carry what those of the largest asked do.
 
     Parameters
     ----------
@@ -158,8 +173,14 @@ def mix_lines(
     pool_sizes : k, ascending from 1.
     """
     asked, shares = np.asarray(expected_rps, float), rays(len(members))
-    columns = [_of_ray(replica, members, row, pool_sizes, utilization_max) for row in shares]
+    alone = mix_star(
+        replica, members, shares_of(asked).tolist(), utilization_max=utilization_max
+    ).rate_rps.max()
+    most = MOST_ROWS * asked.sum() / alone if alone > 0 else np.inf
+    needed = [k for before, k in zip((0, *pool_sizes), pool_sizes, strict=False) if before < most]
+    columns = [_of_ray(replica, members, row, needed, utilization_max) for row in shares]
     by_size = np.stack(columns, axis=2)
+    by_size = by_size[np.minimum(np.arange(len(pool_sizes)), len(needed) - 1)]
     return [_line(shares, by_size[:, c], asked, pool_sizes) for c in range(by_size.shape[1])]
 
 

@@ -103,6 +103,15 @@ class Member:
     tpot_s: ArrayLike
     tpot_percentile: float
     arrival_cv: float = 1.0
+    e2e_s: ArrayLike | None = None
+    """Time to the last token; None where it is not promised."""
+    e2e_percentile: float = 0.95
+
+    @property
+    def longest_percentile(self) -> float:
+        """Highest share of requests that must be served."""
+        found = self.ttft_percentile, self.tpot_percentile
+        return max(*found, 0.0 if self.e2e_s is None else self.e2e_percentile)
 
 
 def mixed(parts: Sequence[Lengths], shares: Sequence[float]) -> MixedLengths:
@@ -187,13 +196,13 @@ def mix_star(
     promises = [
         promise_of(
             shape, arrivals, ttft_s=m.ttft_s, ttft_percentile=m.ttft_percentile, tpot_s=m.tpot_s,
-            tpot_percentile=m.tpot_percentile,
+            tpot_percentile=m.tpot_percentile, e2e_s=m.e2e_s, e2e_percentile=m.e2e_percentile,
         )
         for m in members
     ]  # fmt: skip
     holds = stable > 0
     for m in members:
-        holds = holds & fits(replica, m.lengths, max(m.ttft_percentile, m.tpot_percentile))
+        holds = holds & fits(replica, m.lengths, m.longest_percentile)
 
     def worst(rate: Array, index: Whole) -> tuple[Array, Whole]:
         point = operate(take(replica, index), stream, arrivals, rate_rps=rate)

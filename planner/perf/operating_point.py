@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from planner.perf.admission import Blocking, Occupancy, blocking, occupancy
 from planner.perf.arrivals import Arrivals, arrivals_after
 from planner.perf.decode_tail import (
+    Decoding,
     Spread,
+    decoding,
     gamma_tail,
     mean_and_variance_s,
     spread,
@@ -213,12 +215,18 @@ def _exceeds(times_s: Array, limit_s: Array) -> Array:
 
 
 def tpot_exceeds(point: Point, spread: Spread, tpot_s: Array) -> Array:
-    """P(mean time per output token of a request > tpot_s), (candidates,)."""
-    return tpot_tail(
+    """P(mean time per output token of a request > tpot_s), (candidates,); 0 if O is 1."""
+    if point.lengths.decode_steps <= 0:
+        return np.zeros_like(point.rate_rps)
+    return tpot_tail(decoding_of(point, spread), tpot_s, point.lengths.weights)
+
+
+def decoding_of(point: Point, spread: Spread) -> Decoding:
+    """Decode of a request at this point; its answers have two tokens or more in the mean."""
+    return decoding(
         point.replica,
         point.lengths,
         point.arrivals,
-        tpot_s=tpot_s,
         rate_rps=point.rate_rps,
         sequences=point.sequences,
         kv_tokens=point.kv_tokens,

@@ -20,7 +20,7 @@ scheduling for LLM inference, arXiv 2504.07347, 2025 (stability).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -30,6 +30,7 @@ from planner.perf.admission import Blocking
 from planner.perf.arrivals import Arrivals
 from planner.perf.bracket import largest_passing
 from planner.perf.decode_tail import Spread
+from planner.perf.end_to_end import e2e_exceeds
 from planner.perf.lengths import Lengths
 from planner.perf.operating_point import (
     Point,
@@ -84,6 +85,8 @@ class Binding(IntEnum):
     UNREACHABLE = 5
     TOKEN_ITL = 6
     """Gaps between tokens: see `token_gaps` for the jump in them."""
+    E2E = 7
+    """Time to the last token."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,9 @@ class Promise:
     gap_s: Array | None
     """None: gaps between single tokens are not promised."""
     gap_miss_frac: float
+    e2e_s: Array | None = None
+    """None: time to the last token is not promised."""
+    e2e_miss_frac: float = 0.0
 
 
 def throughput_max(replica: Replica, lengths: Lengths) -> Array:
@@ -157,6 +163,8 @@ def lambda_star(
     stability_rps: Array | None = None,
     gap_s: ArrayLike | None = None,
     gap_percentile: float = 0.95,
+    e2e_s: ArrayLike | None = None,
+    e2e_percentile: float = 0.95,
 ) -> Capacity:
     """Largest rate at which all percentile promises hold [1/s of one replica].
 
@@ -171,22 +179,25 @@ def lambda_star(
     stability_rps : `stability_limit` where it is known already.
     gap_s : target of the gap between two tokens, as `tpot_s`, and gap_percentile the share of all
         gaps that must meet it; None where there is none.
+    e2e_s, e2e_percentile : the same of the time to the last token, and share of requests.
 
     Returns
     -------
     Rate 0 with `UNREACHABLE` where the promise fails without load (see `zero_load`), and with
-    `KV_CACHE` where the cache cannot hold a request at the higher of the two percentiles.
+    `KV_CACHE` where the cache cannot hold a request at the highest percentile of requests.
     """
     shape = replica.overhead_s.shape
     arrivals = Arrivals(arrival_cv**2, replicas)
     promise = promise_of(
         shape, arrivals, ttft_s=ttft_s, ttft_percentile=ttft_percentile, tpot_s=tpot_s,
         tpot_percentile=tpot_percentile, gap_s=gap_s, gap_percentile=gap_percentile,
+        e2e_s=e2e_s, e2e_percentile=e2e_percentile,
     )  # fmt: skip
     if utilization_max is None:
         utilization_max = trusted_utilization(arrival_cv)
     stable = stability_limit(replica, lengths) if stability_rps is None else stability_rps
-    holds = fits(replica, lengths, max(ttft_percentile, tpot_percentile)) & (stable > 0)
+    longest = max(ttft_percentile, tpot_percentile, 0.0 if e2e_s is None else e2e_percentile)
+    holds = fits(replica, lengths, longest) & (stable > 0)
 
     def worst(rate: Array, index: Whole) -> tuple[Array, Whole]:
         point = operate(take(replica, index), lengths, arrivals, rate_rps=rate)
@@ -274,6 +285,11 @@ def violation(
         gaps = log_ratio(gap_exceeds(point, spread, promise.gap_s), promise.gap_miss_frac)
         code = np.where(gaps > worst, Binding.TOKEN_ITL, code)
         worst = np.maximum(worst, gaps)
+    if promise.e2e_s is not None:
+        ends = e2e_exceeds(point, blocked, point, spread, promise.e2e_s)
+        late = log_ratio(ends, promise.e2e_miss_frac)
+        code = np.where(late > worst, Binding.E2E, code)
+        worst = np.maximum(worst, late)
     full = point.occupied.kv_frac > point.wait.utilization
     code = np.where(point.steady, code, np.where(full, Binding.KV_CACHE, Binding.STABILITY))
     return np.where(point.steady, worst, WORST), code.astype(np.int64)
@@ -370,6 +386,32 @@ def gap_zero_load(
     return np.where(point.steady & (stability_rps > 0), gap, np.inf)
 
 
+def e2e_at(
+    replica: Replica,
+    lengths: Lengths,
+    rate_rps: ArrayLike,
+    *,
+    percentile: float,
+    stability_rps: Array,
+    arrival_cv: float = 1.0,
+    replicas: float = 1.0,
+) -> Array:
+    """Time to the last token at a percentile of requests [s], (candidates,); see `percentiles`."""
+    stable = stability_rps
+    rate = np.broadcast_to(np.asarray(rate_rps, float), stable.shape)
+    rate = np.maximum(rate, np.maximum(stable, TIME_RANGE_S[0]) * ZERO_LOAD_FRAC)
+    arrivals = Arrivals(arrival_cv**2, replicas)
+    point = operate(replica, lengths, arrivals, rate_rps=rate)
+    spread = spread_of(point)
+    blocked = admission_of(point, spread, stable)
+
+    def late(time_s: Array) -> Array:
+        return e2e_exceeds(point, blocked, point, spread, time_s)
+
+    e2e = quantile(late, stable.shape, 1.0 - percentile)
+    return np.where(point.steady & (rate < stable), e2e, np.inf)
+
+
 def quantile(exceeds: Callable[[Array], Array], shape: tuple[int, ...], miss_frac: float) -> Array:
     """Least time that at most `miss_frac` of requests exceed [s]; inf beyond a day, 0 if none."""
     low, high = (np.full(shape, np.log(bound)) for bound in TIME_RANGE_S)
@@ -397,6 +439,8 @@ def promise_of(
     tpot_percentile: float,
     gap_s: ArrayLike | None = None,
     gap_percentile: float = 0.95,
+    e2e_s: ArrayLike | None = None,
+    e2e_percentile: float = 0.95,
 ) -> Promise:
     """Targets, a number or (candidates,), for candidates of this shape under a stream."""
     return Promise(
@@ -406,6 +450,8 @@ def promise_of(
         allowed_frac(tpot_percentile, arrivals),
         None if gap_s is None else _finite(gap_s, shape),
         allowed_frac(gap_percentile, arrivals) / GAP_MARGIN,
+        None if e2e_s is None else _finite(e2e_s, shape),
+        1.0 - e2e_percentile,  # lengths decide, not clusters: no margin of bursts
     )
 
 
@@ -421,11 +467,10 @@ def _finite(target_s: ArrayLike, shape: tuple[int, ...]) -> Array:
 
 def of(promise: Promise, index: Whole) -> Promise:
     """The promise to some candidates."""
-    return Promise(
-        promise.ttft_s[index],
-        promise.ttft_miss_frac,
-        promise.tpot_s[index],
-        promise.tpot_miss_frac,
-        None if promise.gap_s is None else promise.gap_s[index],
-        promise.gap_miss_frac,
+    return replace(
+        promise,
+        ttft_s=promise.ttft_s[index],
+        tpot_s=promise.tpot_s[index],
+        gap_s=None if promise.gap_s is None else promise.gap_s[index],
+        e2e_s=None if promise.e2e_s is None else promise.e2e_s[index],
     )

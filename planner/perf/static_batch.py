@@ -102,6 +102,14 @@ def ttft_exceeds(
     batch: Batched, rate_rps: Array, ttft_s: Array, *, arrival_scv: float, replicas: float
 ) -> Array:
     """P(TTFT > ttft_s) at a rate of one replica, (candidates,): gamma tail of fill and wait."""
+    begun = _waited(batch, rate_rps, arrival_scv, replicas)
+    return np.asarray(gamma_tail(np.asarray(ttft_s - batch.prefill_s, float), *begun), float)
+
+
+def _waited(
+    batch: Batched, rate_rps: Array, arrival_scv: float, replicas: float
+) -> tuple[Array, Array]:
+    """Mean and variance of the time until a request's batch begins, each (candidates,)."""
     size, pool_rps = batch.size, rate_rps * replicas
     used = np.minimum(rate_rps * batch.service_s / size, 1.0 - 1e-9)
     queued = used ** (np.sqrt(2.0 * (replicas + 1.0)) - 1.0)
@@ -111,8 +119,23 @@ def ttft_exceeds(
     # A request's place in its batch is uniform; later ones must still come.
     fill = (size - 1) / 2.0 / pool_rps
     spread = ((size - 1) / 2.0 * arrival_scv + (size**2 - 1) / 12.0) / pool_rps**2
-    left = np.asarray(ttft_s - batch.prefill_s, float)
-    return np.asarray(gamma_tail(left, fill + wait, spread + square - wait**2), float)
+    return np.asarray(fill + wait, float), np.asarray(spread + square - wait**2, float)
+
+
+def e2e_exceeds(
+    batch: Batched,
+    lengths: Lengths,
+    rate_rps: Array,
+    e2e_s: Array,
+    *,
+    arrival_scv: float,
+    replicas: float,
+) -> Array:
+    """P(time from arrival to the last token > e2e_s), (candidates,), over lengths of answers."""
+    mean, variance = _waited(batch, rate_rps, arrival_scv, replicas)
+    own_s = batch.prefill_s[:, None] + np.outer(batch.tpot_s, lengths.output_tokens - 1.0)
+    late = gamma_tail(e2e_s[:, None] - own_s, mean[:, None], variance[:, None])
+    return np.asarray(late @ lengths.weights, float)
 
 
 def lambda_star(
@@ -125,23 +148,33 @@ def lambda_star(
     arrival_cv: float,
     replicas: float,
     utilization_max: float,
+    e2e_s: Array | None = None,
+    e2e_percentile: float = 0.95,
 ) -> Capacity:
-    """Largest rate at which some batch size keeps both promises [1/s of one replica].
+    """Largest rate at which some batch size keeps all promises [1/s of one replica].
 
-    Time per token is that of a full batch's step, the same for all its requests.
+    Time per token is that of a full batch's step, the same for all its requests; answers come as
+    they are made. Time to the last token is not promised where `e2e_s` is None.
     """
     stable, allowed = throughput_max(replica, lengths), ttft_s / TTFT_MARGIN
-    rate = np.zeros_like(stable)
+    rate, unended = np.zeros_like(stable), np.zeros_like(stable)
     for size in SIZES:
         batch = batched(replica, lengths, size)
         for share in SHARES * utilization_max:
             tried = np.maximum(share * batch.stability_rps, 1e-9)
             late = ttft_exceeds(batch, tried, allowed, arrival_scv=arrival_cv**2, replicas=replicas)
             kept = batch.fits & (late <= 1.0 - ttft_percentile) & (batch.tpot_s <= tpot_s)
+            unended = np.where(kept, np.maximum(unended, tried), unended)
+            if e2e_s is not None:
+                ends = e2e_exceeds(
+                    batch, lengths, tried, e2e_s, arrival_scv=arrival_cv**2, replicas=replicas
+                )
+                kept &= ends <= 1.0 - e2e_percentile
             rate = np.where(kept, np.maximum(rate, tried), rate)
     alone = batched(replica, lengths, 1)
     quick = alone.tpot_s <= tpot_s
     code = np.where(quick, np.where(rate > 0, Binding.TTFT, Binding.UNREACHABLE), Binding.TPOT)
+    code = np.where((rate > 0) & (rate < unended), Binding.E2E, code)
     capped = rate >= utilization_max * stable * (1.0 - 1e-9)
     code = np.where(capped & (rate > 0), Binding.UTILIZATION_CAP, code)
     return Capacity(rate, stable, np.where(alone.fits, code, Binding.KV_CACHE).astype(np.int64))

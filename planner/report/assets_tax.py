@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from openpyxl.utils import get_column_letter
 
+from planner.finance import deferred
 from planner.finance.tax import TAX_YEARS
 from planner.report.assets_part import (
     COST,
     ORDER_MONTH,
     SERVICE_MONTH,
+    TITLE,
     Block,
     Ledger,
     OrderRow,
@@ -30,11 +33,11 @@ def write_tax_books(
     of: Ledger,
     rows: Sequence[OrderRow],
     ends: int,
-) -> int:
-    """Deductions and basis for tax; the row of the federal basis, 0 without income tax."""
+) -> dict[str, Block]:
+    """Deductions and basis for tax; the basis left, federal and state; empty without income tax."""
     systems = list(rows[0].vintage.tax_basis_usd)
     if not systems:
-        return 0
+        return {}
     years = write_block(
         writer, "Tax year of the order in each fiscal year (below 1: not in service)", rows,
         lambda row, _: _tax_year(writer, row, ends), lambda row: _tax_years(of.view, row, writer),
@@ -46,9 +49,58 @@ def write_tax_books(
         lambda row: _method_shares(of.view, row, writer),
         sums=False, unit="frac", style=PERCENT, totalled=False,
     )  # fmt: skip
-    found = {who: _system(writer, of, rows, who, ends=ends, years=years, share=share)
-             for who in systems}  # fmt: skip
-    return found["federal"]
+    return {who: _system(writer, of, rows, who, ends=ends, years=years, share=share)
+            for who in systems}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DeferredTotal:
+    """Deferred tax of all orders at the ends of all years, as formulas, and of the ledger."""
+
+    found: str
+    found_usd: float
+    expected: str
+    expected_usd: float
+
+
+def write_deferred(
+    writer: Yearly, of: Ledger, rows: Sequence[OrderRow], ends: int, *, net_book: Block,
+    basis: Mapping[str, Block],
+) -> DeferredTotal | None:  # fmt: skip
+    """Net book value less tax basis, times the rates: what tax is still to come on each order."""
+    keys = [line.key for line in of.view.lines if line.category == deferred.MACHINES]
+    if not keys or not basis:
+        return None
+    values = {row.name: row.value for row in of.view.inputs}
+    rates = {"federal": (of.inputs["tax_rate"], values["tax_rate"])}
+    if "state" in basis:
+        rates["state"] = (
+            f"{of.inputs['state_tax_rate']}*(1-{of.inputs['tax_rate']})",
+            values["state_tax_rate"] * (1 - values["tax_rate"]),
+        )
+    count = len(writer.labels)
+
+    def formula(_: OrderRow, place: int) -> str:
+        return "=" + "+".join(
+            f"({{c}}{net_book.first + place}-{{c}}{basis[who].first + place})*{rate}"
+            for who, (rate, _) in rates.items()
+        )
+
+    def usd(row: OrderRow) -> list[float]:
+        kept = np.array(row.vintage.net_book_usd[:count])
+        parts = [(kept - np.array(row.vintage.tax_basis_usd[who][:count])) * rate
+                 for who, (_, rate) in rates.items()]  # fmt: skip
+        return [float(x) for x in np.sum(parts, axis=0)]
+
+    found = write_block(
+        writer, "Deferred tax liability at year end, before disposal (asset negative; no cash)",
+        rows, formula, usd, sums=False,
+    )  # fmt: skip
+    balance_row(writer, of, deferred.MACHINES, found.total, ends)
+    ledger = np.sum([of.view.at_year_end(of.view.values[key])[:count] for key in keys], axis=0)
+    spans = [f"SUM('{TITLE}'!{writer.span(row)})" for row in (found.total, found.total + 1)]
+    return DeferredTotal(spans[0], float(sum(sum(usd(row)) for row in rows)),
+                         spans[1], float(ledger.sum()))  # fmt: skip
 
 
 def _tax_year(writer: Yearly, row: OrderRow, ends: int) -> str:
@@ -97,8 +149,8 @@ def _system(
     ends: int,
     years: Block,
     share: Block,
-) -> int:
-    """Deductions and basis left, federal or state; the row of all basis."""
+) -> Block:
+    """Deductions and basis left, federal or state; the basis."""
     count, first = len(writer.labels), get_column_letter(FIRST)
     allowed = "" if who == "federal" else f"*{of.inputs['state_bonus_conforms']}"
 
@@ -125,4 +177,4 @@ def _system(
         lambda row: row.vintage.tax_basis_usd[who][:count], sums=False,
     )  # fmt: skip
     balance_row(writer, of, f"{who} basis", basis.total, ends)
-    return basis.total
+    return basis

@@ -15,6 +15,7 @@ from planner.report.sheet_cash import NPV_NAME
 from planner.report.sheet_commitments import CommitmentsSheet
 from planner.report.sheet_tax import TaxSheet
 from planner.report.style import CENTS, COUNT, SCIENTIFIC
+from planner.report.tax_deferred import DeferredSheet
 from planner.report.traffic_share import served_by_period
 from planner.result import Plan
 
@@ -112,6 +113,14 @@ def _assets(sheet: AssetsSheet | None) -> list[Check]:
         )
         for what, found, expected, usd in rows
         if found
+    ] + [
+        Check(
+            name="Asset register = ledger: deferred tax", note="USD, sum over all years' ends",
+            found=f"={one.found}", found_value=one.found_usd, expected=f"={one.expected}",
+            expected_value=one.expected_usd, style=CENTS, money=True, when_plan_shown=True,
+        )
+        for one in (sheet.deferred,)
+        if one is not None
     ]  # fmt: skip
 
 
@@ -147,8 +156,32 @@ def _tax(sheet: TaxSheet | None, annual: AnnualSheet) -> list[Check]:
             found=f"={sheet.saved}*{annual.scale.name}", found_value=sheet.saved_usd,
             expected=f"=-({sheet.paid_in_costs})", expected_value=sheet.saved_usd,
             style=CENTS, money=True,
+        ),
+        *_deferred(sheet.deferred, annual),
+    ]  # fmt: skip
+
+
+def _deferred(sheet: DeferredSheet | None, annual: AnnualSheet) -> list[Check]:
+    """It only moves tax between years, and so that each year bears the rate on its own cost."""
+    if sheet is None:
+        return []
+    found = [
+        Check(
+            name="Deferred tax over the whole life = 0", note="USD: it moves tax between years",
+            found=f"={sheet.life}", found_value=sheet.life_usd, expected_value=0.0,
+            style=CENTS, money=True,
         )
     ]  # fmt: skip
+    if sheet.off:
+        found.append(
+            Check(
+                name="Tax expense of every year = enacted rate on its cost",
+                note="USD, largest difference: settled and deferred against cost before tax",
+                found=f"={sheet.off}*{annual.scale.name}", found_value=sheet.off_usd,
+                expected_value=0.0, style=CENTS, money=True,
+            )
+        )  # fmt: skip
+    return found
 
 
 def _room(parts: Parts) -> list[Check]:

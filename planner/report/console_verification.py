@@ -36,7 +36,8 @@ def verdicts(found: Verification, *, every: bool = False) -> RenderableType:
     parts: list[RenderableType] = [_headline(found)]
     candidates = dict.fromkeys(row.candidate for row in found.pools if row.requests)
     parts += [_simulated(name, found.pools) for name in candidates]
-    parts.append(_listing(found.pools) if every else _blocks(found.pools))
+    if found.pools:
+        parts.append(_listing(found.pools) if every else _blocks(found.pools))
     parts += [_trace(row) for row in found.traces]
     parts += _listed(found, "broken", "Broken promises")
     parts += _listed(found, "unverified", "Not verified: no pass")
@@ -108,7 +109,7 @@ def _cells(row: TestedPool) -> list[Text]:
         _lines(sized, f"{row.rps_per_replica:.4g}", _share(row.utilization)),
         *_latencies(row),
         _lines(
-            _late(row.ttft, row.tpot), _fine(row.refused_frac), _fine(row.preempted_frac)
+            _late(row), _fine(row.refused_frac), _fine(row.preempted_frac)
         ),
         _lines(_share(row.kv_mean_frac), _share(row.kv_max_frac)),
     ]  # fmt: skip
@@ -209,7 +210,7 @@ def _trace(row: ReplayedTrace) -> Group:
     table.add_row(
         _lines(f"{row.replicas:,}", f"{row.mean_rps:.4g}", f"{row.peak_rps:.4g}"),
         *_latencies(row),
-        _lines(_late(row.ttft, row.tpot), _fine(row.refused_frac), _fine(row.preempted_frac)),
+        _lines(_late(row), _fine(row.refused_frac), _fine(row.preempted_frac)),
         _lines(_share(row.kv_mean_frac), _share(row.kv_max_frac), _share(row.utilization)),
     )
     more = f"{row.requests:,} requests over {row.seconds / MINUTE_S:,.0f} min; {row.rate_note}"
@@ -237,7 +238,13 @@ def _repair(found: Repair) -> Text:
 
 
 def _latencies(row: TestedPool | ReplayedTrace) -> tuple[Text, Text]:
-    return _attained(row.ttft), _tokens(row.tpot, row.token_itl)
+    """Time to first token and per token; below them what else is promised."""
+    first, each = _attained(row.ttft), _attained(row.tpot)
+    if row.e2e is not None:
+        first.append("\nlast token\n").append(_attained(row.e2e))
+    if row.token_itl is not None:
+        each.append("\ngaps\n").append(_attained(row.token_itl))
+    return first, each
 
 
 def _attained(found: Attained | None) -> Text:
@@ -247,24 +254,27 @@ def _attained(found: Attained | None) -> Text:
     sign = "<=" if found.value_ms <= found.target_ms else ">"
     half = (found.high_ms - found.low_ms) / 2
     return _lines(
-        f"{found.value_ms:,.4g}",
-        f"± {half:,.2g}" if half < math.inf else "± ?",
-        f"{sign} {found.target_ms:,.4g}",
+        _digits(found.value_ms, 4),
+        f"± {_digits(half, 2)}" if half < math.inf else "± ?",
+        f"{sign} {_digits(found.target_ms, 4)}",
     )
+
+
+def _digits(value: float, least: int) -> str:
+    """So many digits, or all before the point.
+
+    >>> _digits(12345.6, 4), _digits(33.333, 4)
+    ('12,346', '33.33')
+    """
+    return f"{value:,.0f}" if abs(value) >= 10 ** (least - 1) else f"{value:,.{least}g}"
 
 
 def _fine(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
 
 
-def _tokens(tpot: Attained | None, token_itl: Attained | None) -> Text:
-    """Time per token, and below it the gap between tokens where that is promised."""
-    found = _attained(tpot)
-    return found if token_itl is None else found.append("\ngaps\n").append(_attained(token_itl))
-
-
-def _late(ttft: Attained | None, tpot: Attained | None) -> str:
-    known = [found.late_frac for found in (ttft, tpot) if found is not None]
+def _late(row: TestedPool | ReplayedTrace) -> str:
+    known = [found.late_frac for found in (row.ttft, row.tpot, row.e2e) if found is not None]
     return f"{max(known):.1%}" if known else "-"
 
 

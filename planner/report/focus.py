@@ -1,8 +1,8 @@
 """FOCUS 1.3-shaped export of a plan: two files, checked row by row and reconciled with the plan.
 
 FOCUS has no dataset for forecasts; a plan takes the shape of Cost and Usage and says so in
-`x_IsForecast`. Billed cost sums to the plan's cash, effective cost to its profit and loss, month by
-month; both are computed from the written rows and refused where they differ.
+`x_IsForecast`. Billed cost sums to the plan's cash, effective cost to its profit and loss before
+deferred tax, month by month; both are computed from the written rows and refused where they differ.
 """
 
 from __future__ import annotations
@@ -97,9 +97,10 @@ def reconcile(
     )  # fmt: skip
     return (
         _compared("BilledCost and cash", seen, billed, cash),
-        _compared("EffectiveCost and profit and loss", seen, effective, profit_usd(plan, seen)),
+        _compared("EffectiveCost and profit and loss before deferred tax", seen, effective,
+                  profit_usd(plan, seen)),
         whole,
-    )
+    )  # fmt: skip
 
 
 def _sum(seen: View) -> Array:

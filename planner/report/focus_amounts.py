@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.finance import deferred
 from planner.finance.ledger import Line
 from planner.report.ledger_view import CAPEX, View, category_of, lags, terms, view
 from planner.result import FleetRow, Plan
@@ -70,6 +71,11 @@ def is_book(line: Line) -> bool:
     return kind == BOOK
 
 
+def is_charged(line: Line) -> bool:
+    """Whether a book row stands for something charged: all but deferred tax."""
+    return is_book(line) and line.category != deferred.TAX
+
+
 def is_deferred(line: Line) -> bool:
     """Whether a ledger that keeps books says that a cash row is no expense when paid."""
     return bool(getattr(line, "deferred", False))
@@ -123,13 +129,13 @@ def _lead_months(seen: View, lines: tuple[Line, ...]) -> int:
 
 
 def profit_usd(plan: Plan, seen: View) -> Array:
-    """Profit and loss by month, cost positive [USD], shape (months,)."""
+    """Profit and loss before deferred tax by month, cost positive [USD], shape (months,)."""
     total = np.zeros(seen.months)
     for group, lines in groups(seen).items():
         ours = spread_by_us(lines)
         for line in lines:
             later = is_deferred(line) or (ours and category_of(line) == CAPEX)
-            if is_book(line) or (line.kind == "cash" and not later):
+            if is_charged(line) or (line.kind == "cash" and not later):
                 total += seen.values[line.key]
         if ours:
             total += straight_line(plan, seen, lines, lot_name_of(plan, group, lines))

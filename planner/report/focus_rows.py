@@ -9,6 +9,7 @@
   `x_IsCapitalExpenditure` marks them.
 - Hours used under a commitment cost, contracted, what they would on demand, where the ledger has
   that price: contracted less effective cost is what the commitment saves.
+- Deferred tax is no charge: nobody bills it and nothing is used. The export leaves it out.
 - A plan knows no list prices: list cost is contracted cost, and so are unit prices.
 """
 
@@ -37,6 +38,7 @@ from planner.report.focus_amounts import (
     Order,
     groups,
     is_book,
+    is_charged,
     is_deferred,
     lot_name_of,
     orders,
@@ -110,7 +112,7 @@ def unknown_categories(seen: View) -> dict[str, float]:
     """Cash and books of categories that this export does not know [USD]."""
     found: dict[str, float] = {}
     for line in seen.lines:
-        if (line.kind == "cash" or is_book(line)) and category_of(line) not in FREQUENCY:
+        if (line.kind == "cash" or is_charged(line)) and category_of(line) not in FREQUENCY:
             category = category_of(line)
             found[category] = found.get(category, 0.0) + float(seen.values[line.key].sum())
     return found

@@ -22,8 +22,9 @@ from planner.report.html_model import (
     Table,
     chunks,
 )
+from planner.report.latency_figures import Latency, latencies
 from planner.report.sheet_fleet import replica_lines
-from planner.report.sheet_latency import SHARED, latency_at
+from planner.report.sheet_latency import SHARED
 from planner.report.traffic_share import (
     fullness,
     served_by_period,
@@ -31,7 +32,7 @@ from planner.report.traffic_share import (
     share_by_period,
 )
 from planner.report.words import machine, pool_label, with_others
-from planner.result import LatencyCurve, LatencyPoint, Plan, whole_pools
+from planner.result import LatencyCurve, Plan, whole_pools
 
 PERIODS_ACROSS = 16
 """Columns that still fit across a page."""
@@ -170,69 +171,67 @@ def latency(plan: Plan) -> Section:
         if curve.shared_with:
             blocks.append(Bullets([SHARED.format(", ".join(curve.shared_with))]))
         blocks.append(
-            Plots([_curve(curve, f"latency-{number}-{name}", name) for name in ("TTFT", "TPOT")])
+            Plots(
+                [_curve(curve, f"latency-{number}-{one.name}", one) for one in latencies([curve])]
+            )
         )
     return Section("latency", "Latency", lead, blocks)
 
 
 def _promises(curves: Sequence[LatencyCurve]) -> Table:
+    shown = latencies(curves)
     columns = [
         Column("Class"),
         Column("Configuration", wide=True),
         Column("Planned rate", "requests/s a replica", "cents"),
-        Column("TTFT", "ms", "count"),
-        Column("promised", "ms", "count"),
-        Column("used", "", "percent"),
-        Column("TPOT", "ms", "tenths"),
-        Column("promised", "ms", "tenths"),
-        Column("used", "", "percent"),
     ]
+    for one in shown:
+        style: Style = "tenths" if one.field == "tpot" else "count"
+        columns += [
+            Column(one.name, "ms", style), Column("promised", "ms", style),
+            Column("used", "", "percent"),
+        ]  # fmt: skip
     rows = []
     for curve in curves:
         own = with_others(curve.demand_class, *curve.shared_with)
         cells: list[Cell] = [own, curve.candidate, curve.operating_rps]
-        at = latency_at(curve, curve.operating_rps)
-        for value, target in zip(at, (curve.ttft_target_ms, curve.tpot_target_ms), strict=True):
-            cells += [value, target, value / target if target else None]
+        for one in shown:
+            target = one.target(curve)
+            value = one.at(curve, curve.operating_rps)
+            known = one in latencies([curve])
+            cells += [value if known else None, target, value / target if target else None]
         rows.append(Row(cells))
     return Table("Latency at the planned rate, peak", columns, rows)
 
 
-def _curve(curve: LatencyCurve, chart_id: str, name: str) -> Chart:
+def _curve(curve: LatencyCurve, chart_id: str, shown: Latency) -> Chart:
     """Latency over rate, the promise dashed, the planned rate marked."""
-    which = ("TTFT", "TPOT").index(name)
-    target = (curve.ttft_target_ms, curve.tpot_target_ms)[which]
-    points = [(point.rps, _latencies(point)[which]) for point in curve.points]
+    target = shown.target(curve)
+    points = [(point.rps, shown.value(point) or 0.0) for point in curve.points]
     series = [Series("Estimate", points)]
     if target is not None:
         edges = (min(x for x, _ in points), max(x for x, _ in points))
         series.append(Series("Promised", [(x, target) for x in edges], "target"))
-    at = latency_at(curve, curve.operating_rps)[which]
+    at = shown.at(curve, curve.operating_rps)
     series.append(Series("Planned", [(curve.operating_rps, at)], "planned"))
     return Chart(
-        chart_id, f"{name} of {curve.demand_class}", "scatter",
-        "requests/s, one replica", "ms", series, _points(curve, name),
+        chart_id, f"{shown.name} of {curve.demand_class}", "scatter",
+        "requests/s, one replica", "ms", series, _points(curve, shown),
         decimals=1, half=True,
     )  # fmt: skip
 
 
-def _latencies(point: LatencyPoint) -> tuple[float, float]:
-    return point.ttft_ms, point.tpot_ms
-
-
-def _points(curve: LatencyCurve, name: str) -> Table:
-    which = ("TTFT", "TPOT").index(name)
+def _points(curve: LatencyCurve, shown: Latency) -> Table:
     columns = [
         Column("Rate", "requests/s a replica", "cents"),
         Column("Output", "tokens/s a GPU", "tenths"),
-        Column(name, "ms", "tenths"),
+        Column(shown.name, "ms", "tenths"),
         Column("promised", "ms", "tenths"),
     ]
-    target = (curve.ttft_target_ms, curve.tpot_target_ms)[which]
+    target = shown.target(curve)
     rows = [
-        Row([p.rps, p.output_tokens_per_s_per_gpu, _latencies(p)[which], target])
-        for p in curve.points
+        Row([p.rps, p.output_tokens_per_s_per_gpu, shown.value(p), target]) for p in curve.points
     ]
-    at = latency_at(curve, curve.operating_rps)[which]
+    at = shown.at(curve, curve.operating_rps)
     rows.append(Row([curve.operating_rps, "planned", at, target], look="total"))
-    return Table(f"{name} of {curve.demand_class}, {curve.candidate}", columns, rows)
+    return Table(f"{shown.name} of {curve.demand_class}, {curve.candidate}", columns, rows)

@@ -59,6 +59,7 @@ GLOSSARY = (
     ("SLO", "service level objective: the promised latency at a percentile of requests"),
     ("TTFT", "time to first token: from arrival to the first token of the answer"),
     ("TPOT", "time per output token after the first"),
+    ("E2E", "end to end: from arrival to the last token of the answer"),
     ("KV cache", "memory that holds the attention keys and values of the requests in flight"),
     ("TP, PP, EP", "tensor, pipeline, expert parallel: over how many GPUs a replica is split"),
     ("Replica", "one running copy of a model on its GPUs"),

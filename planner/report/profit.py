@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planner.finance import lease_lines
+from planner.finance import deferred, lease_lines
 from planner.report.ledger_view import TAX, Array, View, category_of
 
 _BOOK = {
@@ -17,7 +17,7 @@ _BOOK = {
     lease_lines.OPERATING: "Cost of operating leases",
     "disposal": "Loss on disposal (gain negative)",
 }
-_TAX = "Income tax as settled (saving negative)"
+_TAX, DEFERRED = "Income tax as settled (saving negative)", "Deferred tax, no cash"
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ def costs_of(view: View) -> list[Cost]:
     found: dict[tuple[str, str], list[str]] = {}
     for line in view.profit_lines:
         category = line.category or "other"
-        if line.kind == "book":
+        if line.category == deferred.TAX:
+            at = ("tax", DEFERRED)
+        elif line.kind == "book":
             at = ("spread", _BOOK.get(category, category.capitalize()))
         elif category_of(line) == TAX:
             at = ("tax", _TAX)
@@ -48,7 +50,7 @@ def costs_of(view: View) -> list[Cost]:
         found.setdefault(at, []).append(line.key)
     order = ("operating", "spread", "tax")
     rows = [Cost(label, part, tuple(keys)) for (part, label), keys in found.items()]
-    return sorted(rows, key=lambda row: order.index(row.part))
+    return sorted(rows, key=lambda row: (order.index(row.part), row.label == DEFERRED))
 
 
 def of_part(view: View, *parts: str) -> Array:

@@ -19,6 +19,7 @@ from planner.report.assets_part import (
     SERVICE_MONTH,
     TITLE,
     USD_FORMAT,
+    Block,
     Ledger,
     OrderRow,
     balance_row,
@@ -26,7 +27,7 @@ from planner.report.assets_part import (
     write_block,
     year_ends,
 )
-from planner.report.assets_tax import write_tax_books
+from planner.report.assets_tax import DeferredTotal, write_deferred, write_tax_books
 from planner.report.ledger_view import AFTER, View, lags
 from planner.report.page import Book, Page
 from planner.report.sheet_annual import HEAD
@@ -71,6 +72,8 @@ class AssetsSheet:
     """Federal tax basis at the last year's end, before disposal; blank without income tax."""
     basis_usd: float
     basis_in_costs: str
+    deferred: DeferredTotal | None
+    """Deferred tax of machines; None without income tax."""
 
 
 def write_assets(
@@ -104,6 +107,7 @@ def write_assets(
     last_month = writer.month_ends(costs, ends.tolist(), "Last month of the year, in the horizon")
     depreciation, net_book = _books(writer, of, rows, last_month)
     basis = write_tax_books(writer, of, rows, last_month)
+    later = write_deferred(writer, of, rows, last_month, net_book=net_book, basis=basis)
     page.freeze(HEAD + 1, UNIT)
     page.print_setup()
     orders = [line.key for line in view.lines if line.category == "orders"]
@@ -115,15 +119,16 @@ def write_assets(
         cost=page.address(total, COST),
         cost_usd=sum(v.cost_usd for v in vintages),
         cost_in_costs="+".join(f"SUM({ledger_span(costs, key)})" for key in orders),
-        depreciation=page.address(depreciation, FIRST - 1),
+        depreciation=page.address(depreciation.total, FIRST - 1),
         depreciation_usd=float(sum(view.values[key].sum() for key in written)),
         depreciation_in_costs=added(costs.total(key) for key in written),
-        net_book=page.address(net_book, writer.last),
+        net_book=page.address(net_book.total, writer.last),
         net_book_usd=sum(v.net_book_usd[len(years) - 1] for v in vintages),
-        basis=page.address(basis, writer.last) if basis else "",
+        basis=page.address(basis["federal"].total, writer.last) if basis else "",
         basis_usd=sum(v.tax_basis_usd["federal"][len(years) - 1] for v in vintages)
         if basis else 0.0,
         basis_in_costs="+".join(ledger_at(costs, key, horizon) for key in federal),
+        deferred=later,
     )  # fmt: skip
 
 
@@ -196,8 +201,8 @@ def _books(
     of: Ledger,
     rows: Sequence[OrderRow],
     ends: int,
-) -> tuple[int, int]:
-    """Depreciation and net book value; the rows of their totals."""
+) -> tuple[Block, Block]:
+    """Depreciation and net book value."""
     count, first = len(writer.labels), get_column_letter(FIRST)
     life = of.inputs["book_life_years"]
 
@@ -223,7 +228,7 @@ def _books(
         lambda row: row.vintage.net_book_usd[:count], sums=False,
     )  # fmt: skip
     balance_row(writer, of, "net book value", value.total, ends)
-    return found.total, value.total
+    return found, value
 
 
 def _ledger_row(writer: Yearly, of: Ledger, category: str, kind: str, total: int) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from planner.report import band_costs
 from planner.report.charts import place
 from planner.report.checks import Parts
+from planner.report.latency_figures import Latency, latencies
 from planner.report.ledger_view import AFTER
 from planner.report.page import Book
 from planner.report.paper import FIRST, LABEL, LARGER, UNIT, Paper, widths
 from planner.report.reuse_words import reuse_words
 from planner.report.sheet_decision import ASKS_MOST
 from planner.report.sheet_fleet import FleetSheet, fleet_chart
-from planner.report.sheet_latency import TPOT, TTFT, latency_at, latency_chart
+from planner.report.sheet_latency import latency_chart
 from planner.report.sheet_options import options_chart
 from planner.report.sheet_sensitivity import tornado
 from planner.report.style import CENTS, COUNT, NAVY
@@ -117,9 +118,9 @@ def _charts(paper: Paper, parts: Parts, row: int) -> int:
         charts.append(fleet_chart(plan, parts.fleet))
     curve = next((c for c in plan.curves if c.points), None)
     if curve is not None:
-        name, column, target = _tightest(curve)
-        title = f"{name} of {curve.demand_class}, ms"
-        charts.append(latency_chart("Latency", curve, 6, title, column=column, target=target))
+        shown = _tightest(curve)
+        title = f"{shown.words} of {curve.demand_class}, ms"
+        charts.append(latency_chart("Latency", curve, 6, title, shown))
     if parts.options is not None and parts.scenarios is not None:
         charts.append(options_chart(plan, parts.options, parts.scenarios, parts.annual))
     if parts.sensitivity is not None:
@@ -132,14 +133,14 @@ def _charts(paper: Paper, parts: Parts, row: int) -> int:
     return row + _CHART_ROWS * -(-len(charts) // 2)
 
 
-def _tightest(curve: LatencyCurve) -> tuple[str, int, float | None]:
-    """The promise nearest to its limit at the planned rate: name, column, target."""
-    ttft, tpot = latency_at(curve, curve.operating_rps)
-    ttft_used = ttft / curve.ttft_target_ms if curve.ttft_target_ms else 0.0
-    tpot_used = tpot / curve.tpot_target_ms if curve.tpot_target_ms else 0.0
-    if tpot_used > ttft_used:
-        return "Time per output token (TPOT)", TPOT, curve.tpot_target_ms
-    return "Time to first token (TTFT)", TTFT, curve.ttft_target_ms
+def _tightest(curve: LatencyCurve) -> Latency:
+    """The promise nearest to its limit at the planned rate."""
+
+    def used(one: Latency) -> float:
+        target = one.target(curve)
+        return one.at(curve, curve.operating_rps) / target if target else 0.0
+
+    return max(latencies([curve]), key=used)
 
 
 def _known(paper: Paper, row: int) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 from openpyxl.utils import get_column_letter
 
 from planner.finance.depreciation import MID_QUARTER_LIMIT_FRAC
-from planner.finance.ledger import Line
 from planner.finance.tax import DEDUCTIONS, TAX_YEARS
 from planner.report.input_limits import SHARE, limit_cells
 from planner.report.ledger_view import TAX, View
@@ -19,6 +18,8 @@ from planner.report.sheet_annual import HEAD, AnnualSheet
 from planner.report.sheet_costs import YEAR_ROW, CostsSheet
 from planner.report.sheet_pnl import ProfitSheet
 from planner.report.style import COUNT, PERCENT, TEXT
+from planner.report.tax_deferred import DeferredSheet, write_deferred
+from planner.report.tax_part import TaxPart
 from planner.report.yearly import LABEL, TOTAL, UNIT, Yearly, ledger_at, ledger_span
 
 TITLE = "Tax"
@@ -39,48 +40,8 @@ class TaxSheet:
     saved_usd: float
     paid_in_costs: str
     """Formula: tax of sheet Costs [USD], a saving negative."""
-
-
-@dataclass
-class _Sheet:
-    view: View
-    costs: CostsSheet
-    profit: ProfitSheet
-    annual: AnnualSheet
-    inputs: Mapping[str, str]
-    writer: Yearly
-
-    def lines(self, category: str, kind: str = "tax") -> list[Line]:
-        """Ledger lines of one category and kind."""
-        return [x for x in self.view.lines if (x.category, x.kind) == (category, kind)]
-
-    def ledger(self, label: str, keys: Sequence[str], look: str = "link") -> int:
-        """Ledger rows by fiscal year, in the display unit."""
-        scale = self.annual.scale
-        usd = sum((self.view.values[key] for key in keys), np.zeros(self.view.months))
-        return self.writer.summed(
-            label, scale.unit, f"=({self.writer.of_label(self.costs, keys)})/{scale.name}",
-            (self.view.by_year(usd) / scale.usd).tolist(), style=scale.number_format, look=look,
-        )  # fmt: skip
-
-    def by_year(self, label: str, formula: str, usd: Sequence[float], look: str = "calculation",
-                ) -> int:  # fmt: skip
-        """A row of this sheet's own, `usd` in USD."""
-        scale = self.annual.scale
-        return self.writer.summed(
-            label, scale.unit, formula, [x / scale.usd for x in usd], style=scale.number_format,
-            look=look,
-        )  # fmt: skip
-
-    def value(self, name: str) -> float:
-        """An input at the solve."""
-        return next(row.value for row in self.view.inputs if row.name == name)
-
-    def sums(self, keys: Sequence[str]) -> np.ndarray:
-        """Ledger rows by fiscal year [USD]."""
-        return self.view.by_year(
-            sum((self.view.values[key] for key in keys), np.zeros(self.view.months))
-        )
+    deferred: DeferredSheet | None = None
+    """None where books and tax see everything alike."""
 
 
 def write_tax(
@@ -94,11 +55,15 @@ def write_tax(
     page = book.page(TITLE, widths=(58, 14, 15, *[15] * len(view.years)))
     page.heading("Income tax by fiscal year", _NOTE.format(unit=annual.scale.unit))
     writer = Yearly(page, view.years, HEAD)
-    sheet = _Sheet(view, costs, profit, annual, inputs, writer)
+    sheet = TaxPart(view, costs, profit, annual, inputs, writer)
     writer.head("Income tax")
     federal = _deductions(sheet)
-    saved = _company(sheet, federal) if "losses_carried" in inputs else _settled(sheet, federal)
-    _effective(sheet, saved, paid)
+    if "losses_carried" in inputs:
+        saved, rate = _company(sheet, federal), 0
+    else:
+        saved, rate = _settled(sheet, federal)
+    cost = _effective(sheet, saved, paid)
+    later = write_deferred(sheet, saved=saved, cost=cost, rate=rate)
     if "tax_table" in view.values:
         _convention(sheet)
         _shares(sheet)
@@ -108,10 +73,11 @@ def write_tax(
         saved=page.address(saved, TOTAL),
         saved_usd=-float(sum(view.values[key].sum() for key in paid)),
         paid_in_costs="+".join(f"SUM({ledger_span(costs, key)})" for key in paid),
+        deferred=later,
     )
 
 
-def _deductions(sheet: _Sheet) -> int:
+def _deductions(sheet: TaxPart) -> int:
     """What options deduct from federal income, by kind; the row of their sum."""
     writer = sheet.writer
     deducted = [line.key for line in sheet.lines(DEDUCTIONS)]
@@ -128,8 +94,8 @@ def _deductions(sheet: _Sheet) -> int:
     return sheet.ledger("Deducted from federal income", deducted, "link total")
 
 
-def _settled(sheet: _Sheet, federal: int) -> int:
-    """Every deduction finds income in its year; the row of the tax saved."""
+def _settled(sheet: TaxPart, federal: int) -> tuple[int, int]:
+    """Every deduction finds income in its year; rows of the tax saved and of the rate."""
     writer, inputs = sheet.writer, sheet.inputs
     state = [line.key for line in sheet.lines(STATE)]
     alone = {x.group for x in sheet.lines(STATE)}
@@ -160,10 +126,10 @@ def _settled(sheet: _Sheet, federal: int) -> int:
     one = sheet.by_year("Federal tax saved", f"={{c}}{federal}*{{c}}{first}", of_federal)
     two = sheet.by_year("State tax saved, net", f"={{c}}{by_state}*{{c}}{first + 2}", of_state)
     total = [a + b for a, b in zip(of_federal, of_state, strict=True)]
-    return sheet.by_year("Tax saved", f"={{c}}{one}+{{c}}{two}", total, "total")
+    return sheet.by_year("Tax saved", f"={{c}}{one}+{{c}}{two}", total, "total"), first + 3
 
 
-def _company(sheet: _Sheet, federal: int) -> int:
+def _company(sheet: TaxPart, federal: int) -> int:
     """Deductions beyond the company's other income wait or are lost; the row of the tax saved."""
     writer, view, costs = sheet.writer, sheet.view, sheet.costs
     scale, rate = sheet.annual.scale, sheet.value("tax_rate")
@@ -181,12 +147,7 @@ def _company(sheet: _Sheet, federal: int) -> int:
     used = sheet.ledger("Deductions used", ["company_used_usd"])
     wait = view.at_year_end(np.broadcast_to(view.values["company_losses_usd"], view.months))
     carried = sheet.value("losses_carried")
-    end = _month_numbers(writer, view)
-    writer.write(
-        "Last month of the year, months after the horizon too", "month",
-        f"={{p}}{writer.row}+{months}", end, style=COUNT,
-    )  # fmt: skip
-    ends = writer.row - 1
+    ends = sheet.month_ends()
     writer.write(
         "Losses carried forward at year end (lost after the horizon)", scale.unit,
         f"={sheet.inputs['losses_carried']}"
@@ -213,19 +174,14 @@ def _company(sheet: _Sheet, federal: int) -> int:
     return sheet.by_year("Tax saved", formula, saved.tolist(), "total")
 
 
-def _company_state(sheet: _Sheet) -> int:
+def _company_state(sheet: TaxPart) -> int:
     """Deductions made and used in the state; the second one's row."""
     sheet.ledger("Deducted from state income", ["company_state_deducted_usd"])
     return sheet.ledger("Deductions used in the state", ["company_state_used_usd"])
 
 
-def _month_numbers(writer: Yearly, view: View) -> list[float]:
-    counts = [int(view.in_year(year).sum()) for year in writer.labels]
-    return [float(x) for x in np.cumsum(counts)]
-
-
-def _effective(sheet: _Sheet, saved: int, paid: Sequence[str]) -> None:
-    """Tax against cost before tax, and against sheet Costs."""
+def _effective(sheet: TaxPart, saved: int, paid: Sequence[str]) -> int:
+    """Tax against cost before tax, and against sheet Costs; the row of the cost."""
     writer, view, profit = sheet.writer, sheet.view, sheet.profit
     scale = sheet.annual.scale
     tax = -sheet.sums(paid)
@@ -243,9 +199,10 @@ def _effective(sheet: _Sheet, saved: int, paid: Sequence[str]) -> None:
         f"=IF({{c}}{cost}=0,0,{{c}}{saved}/{{c}}{cost})", part, style=PERCENT, look="calculation",
         total=f"=IF({letter}{cost}=0,0,{letter}{saved}/{letter}{cost})", total_value=all_of_it,
     )  # fmt: skip
+    return cost
 
 
-def _convention(sheet: _Sheet) -> None:
+def _convention(sheet: TaxPart) -> None:
     """Purchases placed in service by quarter, the 40 % test, and what the plan used."""
     placed = [line.key for line in sheet.lines("placed in service", "calculation")]
     if not placed:
@@ -284,7 +241,7 @@ def _convention(sheet: _Sheet) -> None:
     _limit(sheet, shares, share)
 
 
-def _limit(sheet: _Sheet, shares: int, share: Sequence[float]) -> None:
+def _limit(sheet: TaxPart, shares: int, share: Sequence[float]) -> None:
     writer, view, costs, page = sheet.writer, sheet.view, sheet.costs, sheet.writer.page
     page.put(writer.row, LABEL, "Above this, US law asks for mid-quarter (26 U.S.C. 168(d)(3))")
     page.put(writer.row, UNIT, "frac", "unit")
@@ -313,7 +270,7 @@ def _limit(sheet: _Sheet, shares: int, share: Sequence[float]) -> None:
     )  # fmt: skip
 
 
-def _shares(sheet: _Sheet) -> None:
+def _shares(sheet: TaxPart) -> None:
     """Share of a purchase deducted in each tax year, of what enters service at a year's start."""
     writer, view = sheet.writer, sheet.view
     placed = [line.key for line in sheet.lines("placed in service", "calculation")]
@@ -322,12 +279,7 @@ def _shares(sheet: _Sheet) -> None:
     writer.row += 1
     writer.group("Method: share of a purchase deducted, of what enters service in the year's "
                  "last month")  # fmt: skip
-    end = _month_numbers(writer, view)
-    months = f"{sheet.costs.title}!{sheet.costs.grid.span(YEAR_ROW)}"
-    ends = writer.write(
-        "Last month of the year", "month",
-        f"={{p}}{writer.row}+SUMPRODUCT(({months}={{c}}${HEAD})*1)", end, style=COUNT,
-    )  # fmt: skip
+    end, ends = sheet.month_numbers(), sheet.month_ends()
     for year in range(1, TAX_YEARS + 1):
         key = f"placed_share_{year}"
         values = [float(view.values[key][int(month) - 1]) for month in end]

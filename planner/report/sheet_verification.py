@@ -40,8 +40,13 @@ COLUMNS: tuple[tuple[str, float, str], ...] = (
     ("TPOT promised, ms", 10, TENTHS),
     ("Token ITL, ms", 10, TENTHS),
     ("Token ITL promised, ms", 10, TENTHS),
+    ("E2E, ms", 11, TENTHS),
+    ("from", 10, TENTHS),
+    ("to", 10, TENTHS),
+    ("E2E promised, ms", 11, TENTHS),
     ("Late, first token", 9, PERCENT),
     ("Late, tokens", 9, PERCENT),
+    ("Late, last token", 9, PERCENT),
     ("Cache, mean", 9, PERCENT),
     ("Cache, most", 9, PERCENT),
     ("Pre-emptions a request", 11, PERCENT),
@@ -50,6 +55,11 @@ COLUMNS: tuple[tuple[str, float, str], ...] = (
     ("Decided by, or why it breaks", 62, TEXT),
 )
 """Heading, width, number format."""
+OPTIONAL = {
+    "token_itl": ("Token ITL, ms", "Token ITL promised, ms"),
+    "e2e": ("E2E, ms", "E2E promised, ms", "Late, last token"),
+}
+"""Headings that only a promise of the kind has, with what stands between the first two."""
 INCIDENT_HEADINGS = (
     "Class on accelerator", "Site", "Period", "Block", "What happens", "Hour kept", "Replicas",
     "Of them out", "Back after, min", "Late in the hour", "Promised at most", "Worst 5 minutes",
@@ -59,7 +69,8 @@ TRACE_HEADINGS = (
     "Class on accelerator", "Site", "Period", "Block", "Trace", "Verdict", "Replicas",
     "Requests/s, pool", "Busiest 5 min", "TTFT, ms", "from", "to", "TTFT promised, ms", "TPOT, ms",
     "from", "to", "TPOT promised, ms", "Token ITL, ms", "Token ITL promised, ms",
-    "Late, first token", "Late, tokens", "Cache, mean",
+    "E2E, ms", "from", "to", "E2E promised, ms",
+    "Late, first token", "Late, tokens", "Late, last token", "Cache, mean",
     "Cache, most", "Pre-emptions a request", "Refused", "Requests counted",
     "How it was replayed, or why it breaks",
 )  # fmt: skip
@@ -72,7 +83,8 @@ def write_verification(book: Book, plan: Plan) -> None:
     found = plan.verification
     if found is None:
         return
-    named, *widths = [width for _, width, _ in COLUMNS]
+    shown = _shown(found)
+    named, *widths = [COLUMNS[column][1] for column in shown]
     longest = max((len(pool_name(pool.candidate)) for pool in found.pools), default=0)
     page = book.page("Verification", widths=[max(named, 0.9 * longest), *widths], tab=TEAL)
     said = promise_text(found)
@@ -83,11 +95,22 @@ def write_verification(book: Book, plan: Plan) -> None:
     )
     row = _known(page, found, 4)
     row = _incidents(page, found, row)
-    row = _traces(page, found.traces, row)
+    row = _traces(page, found.traces, row, shown)
     row = _repair(page, found, row)
-    _loads(page, found.pools, row)
+    _loads(page, found.pools, row, shown)
     page.sheet.freeze_panes = "B4"
     page.print_setup(columns="A:D", pages_wide=2)
+
+
+def _shown(found: Verification) -> list[int]:
+    """Columns of loads and traces, less those of what nobody was promised."""
+    headings = [heading for heading, *_ in COLUMNS]
+    hidden = set[int]()
+    for name, (first, last, *more) in OPTIONAL.items():
+        if all(getattr(row, name) is None for row in (*found.pools, *found.traces)):
+            hidden |= {*range(headings.index(first), headings.index(last) + 1)}
+            hidden |= {headings.index(heading) for heading in more}
+    return [column for column in range(len(COLUMNS)) if column not in hidden]
 
 
 def _known(page: Page, found: Verification, row: int) -> int:
@@ -100,13 +123,14 @@ def _known(page: Page, found: Verification, row: int) -> int:
     return row + 1
 
 
-def _section(page: Page, row: int, title: str, headings: Sequence[str]) -> int:
+def _section(
+    page: Page, row: int, title: str, headings: Sequence[str], styles: Sequence[str]
+) -> int:
     """Title and headings; the row below them."""
     page.band(row, 1, len(headings), "group")
     page.put(row, 1, title, "group")
-    for column, heading in enumerate(headings, 1):
-        text = COLUMNS[column - 1][2] == TEXT
-        page.put(row + 1, column, heading, "head unit" if text else "head right")
+    for column, (heading, style) in enumerate(zip(headings, styles, strict=True), 1):
+        page.put(row + 1, column, heading, "head unit" if style == TEXT else "head right")
     page.sheet.row_dimensions[row + 1].height = 38
     return row + 2
 
@@ -120,14 +144,15 @@ def _cells(page: Page, row: int, values: Sequence[object], styles: Sequence[str]
         page.put(row, column, value, look, style)
 
 
-def _loads(page: Page, pools: Sequence[TestedPool], row: int) -> None:
-    headings = [heading for heading, *_ in COLUMNS]
-    first = _section(page, row, "Every load: pool, period, block, nodes out", headings)
-    styles = [style for *_, style in COLUMNS]
+def _loads(page: Page, pools: Sequence[TestedPool], row: int, shown: Sequence[int]) -> None:
+    headings = [COLUMNS[column][0] for column in shown]
+    styles = [COLUMNS[column][2] for column in shown]
+    first = _section(page, row, "Every load: pool, period, block, nodes out", headings, styles)
     simulated_first = sorted(pools, key=lambda pool: not pool.requests)
     for number, pool in enumerate(simulated_first, first):
-        _cells(page, number, _load(pool), styles)
-    last = get_column_letter(len(COLUMNS))
+        values = _load(pool)
+        _cells(page, number, [values[column] for column in shown], styles)
+    last = get_column_letter(len(shown))
     page.sheet.auto_filter.ref = f"A{first - 1}:{last}{first - 1 + max(len(pools), 1)}"
 
 
@@ -143,8 +168,9 @@ def _load(pool: TestedPool) -> list[object]:
         f"{pool.nodes_out}, {out}" if pool.nodes_out else "none", pool.verdict, pool.replicas,
         pool.rps_per_replica if serves else None, pool.utilization if serves else None,
         *_attained(pool.ttft), *_attained(pool.tpot), *_gap(pool.token_itl),
-        *_late(pool.ttft, pool.tpot), pool.kv_mean_frac, pool.kv_max_frac, pool.preempted_frac,
-        pool.refused_frac, pool.requests or None,
+        *_attained(pool.e2e), *_late(pool.ttft, pool.tpot, pool.e2e),
+        pool.kv_mean_frac, pool.kv_max_frac, pool.preempted_frac, pool.refused_frac,
+        pool.requests or None,
         "; ".join(said) or "simulated",
     ]  # fmt: skip
 
@@ -159,16 +185,16 @@ def _gap(found: Attained | None) -> list[object]:
     return [None, None] if found is None else [found.value_ms, found.target_ms]
 
 
-def _late(ttft: Attained | None, tpot: Attained | None) -> list[object]:
-    return [None if found is None else found.late_frac for found in (ttft, tpot)]
+def _late(*figures: Attained | None) -> list[object]:
+    return [None if found is None else found.late_frac for found in figures]
 
 
 def _incidents(page: Page, found: Verification, row: int) -> int:
     if not found.incidents:
         return row
     title = "An hour at the peak in which replicas are missing: reported, no part of the verdict"
-    row = _section(page, row, title, INCIDENT_HEADINGS)
     styles = (*[TEXT] * 6, COUNT, COUNT, TENTHS, PERCENT, PERCENT, PERCENT, TENTHS)
+    row = _section(page, row, title, INCIDENT_HEADINGS, styles)
     for incident in found.incidents:
         over = incident.recovered_s
         values = [
@@ -185,23 +211,24 @@ def _incidents(page: Page, found: Verification, row: int) -> int:
     return row + 1
 
 
-def _traces(page: Page, traces: Sequence[ReplayedTrace], row: int) -> int:
+def _traces(page: Page, traces: Sequence[ReplayedTrace], row: int, shown: Sequence[int]) -> int:
     if not traces:
         return row
-    row = _section(page, row, "Traces replayed", TRACE_HEADINGS)
-    styles = [style for *_, style in COLUMNS]
+    styles = [COLUMNS[column][2] for column in shown]
+    headings = [TRACE_HEADINGS[column] for column in shown]
+    row = _section(page, row, "Traces replayed", headings, styles)
     styles[8] = CENTS
     for trace in traces:
         values = [
             pool_name(trace.candidate), trace.site, trace.period, trace.block, trace.trace,
             trace.verdict, trace.replicas, trace.mean_rps, trace.peak_rps,
             *_attained(trace.ttft), *_attained(trace.tpot), *_gap(trace.token_itl),
-            *_late(trace.ttft, trace.tpot),
+            *_attained(trace.e2e), *_late(trace.ttft, trace.tpot, trace.e2e),
             trace.kv_mean_frac, trace.kv_max_frac, trace.preempted_frac, trace.refused_frac,
             trace.requests,
             "; ".join(x for x in (trace.reason, trace.advice, trace.rate_note) if x),
         ]  # fmt: skip
-        _cells(page, row, values, styles)
+        _cells(page, row, [values[column] for column in shown], styles)
         row += 1
     return row + 1
 

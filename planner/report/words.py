@@ -131,6 +131,8 @@ def lowered_text(step: RepairRound) -> str:
 
 def promise_text(found: Verification) -> str:
     """What simulation says of the promises, in one line."""
+    if found.kept and not found.pools:
+        return "nothing to simulate: no traffic is served on modelled rates"
     if found.kept:
         return "every promise holds in simulation"
     untried = f"{plural(found.unverified, 'load')} not simulated" if found.unverified else ""

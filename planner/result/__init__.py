@@ -29,6 +29,7 @@ from planner.result.reuse import ReuseValue
 from planner.result.verification import (
     Attained,
     Incident,
+    RentedAhead,
     Repair,
     RepairRound,
     ReplayedTrace,
@@ -60,6 +61,7 @@ __all__ = [
     "Plan",
     "PoolRow",
     "Record",
+    "RentedAhead",
     "Repair",
     "RepairRound",
     "ReplayedTrace",

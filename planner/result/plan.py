@@ -111,6 +111,8 @@ class CandidateRow(Record):
     """TTFT at the promised percentile of lengths without any other traffic."""
     tpot_zero_load_ms: float | None = None
     """TPOT without any other traffic."""
+    e2e_zero_load_ms: float | None = None
+    """Time to the last token without any other traffic, where it is promised."""
     lambda_star_rps: float | None = None
     """Most requests a second of one replica alone with every promise kept."""
     stability_rps: float | None = None
@@ -135,7 +137,7 @@ class CandidateRow(Record):
     planned_frac: float | None = None
     """Factor on the step time that the plan takes: planning.plan_at of the band."""
     binding: str = ""
-    """What limits it: ttft, tpot, token_itl, kv_cache, stability, utilization_cap."""
+    """What limits it: ttft, tpot, token_itl, e2e, kv_cache, stability, utilization_cap."""
     simulated: bool = False
     """Rates come from simulation, not from the formulas."""
     kv_wait_frac: float | None = None
@@ -306,6 +308,10 @@ class LatencyPoint(Record):
     """With steps at the fast end."""
     tpot_slow_ms: float | None = None
     tpot_fast_ms: float | None = None
+    e2e_ms: float | None = None
+    """To the last token, where that is promised."""
+    e2e_slow_ms: float | None = None
+    e2e_fast_ms: float | None = None
 
 
 class LatencyCurve(Record):
@@ -317,6 +323,8 @@ class LatencyCurve(Record):
     """Classes that share the pool: rates are of all their requests, latencies of this class's."""
     ttft_target_ms: float | None
     tpot_target_ms: float | None
+    e2e_target_ms: float | None = None
+    """None: not promised."""
     operating_rps: float
     """Planned rate a replica at the peak."""
     points: list[LatencyPoint]

@@ -44,7 +44,7 @@ class Attained(Record):
     """Confidence interval of 95 % over independent runs."""
     high_ms: float
     late_frac: float
-    """Requests above the target; those refused are above that of the first token."""
+    """Requests above the target; those refused are above those of the first and last token."""
 
 
 class TestedPool(Record):
@@ -86,6 +86,8 @@ class TestedPool(Record):
     tpot: Attained | None = None
     token_itl: Attained | None = None
     """Gaps between tokens, where they are promised; late_frac is a share of gaps."""
+    e2e: Attained | None = None
+    """From request to last token, where that is promised."""
     throughput_rps: float | None = None
     """Of a batch class: most that one replica finishes."""
     utilization: float | None = None
@@ -144,6 +146,17 @@ class Incident(Record):
         return self.late_frac <= self.promised_late_frac
 
 
+class RentedAhead(Record):
+    """What it costs that all machines rented by the hour run when their block begins."""
+
+    lead_s: float
+    """So much before each block in which more of them run than before."""
+    usd_per_year: float
+    """Mean of the horizon."""
+    npv_usd: float
+    """Beside the plan's own; what is paid on top of it."""
+
+
 class ReplayedTrace(Record):
     """A trace of requests, replayed against one pool of the plan."""
 
@@ -179,6 +192,7 @@ class ReplayedTrace(Record):
     ttft: Attained | None = None
     tpot: Attained | None = None
     token_itl: Attained | None = None
+    e2e: Attained | None = None
     utilization: float
     """Share of time in which a step runs."""
     kv_mean_frac: float
@@ -234,6 +248,8 @@ class Verification(Record):
     """Traffic that no pool and no API serves; it breaks its class's promise."""
     incidents: list[Incident] = Field(default_factory=list)
     """Hours with failures: reported, and no part of the verdict."""
+    rented_ahead: RentedAhead | None = None
+    """Where requests come late at step-ups, because machines then still start."""
     traces: list[ReplayedTrace] = Field(default_factory=list)
     repair: Repair | None = None
     seconds: float

@@ -114,8 +114,6 @@ class Slo(Frozen):
     """Time per output token of a request after its first: target in milliseconds."""
     tpot_percentile: Annotated[float, Field(ge=0.5, le=0.999)] = 0.95
     """Share of requests that meet the TPOT target."""
-    e2e_ms: Annotated[float | None, Later()] = None
-    """End-to-end latency target."""
     token_itl_ms: Annotated[float, Field(gt=0, le=10_000)] | None = None
     """Target for the gap between any two tokens of a stream. A step that also computes a chunk of
     somebody's prompt takes several times as long as one that only decodes, so this percentile jumps
@@ -123,6 +121,26 @@ class Slo(Frozen):
     jump. None: only the mean is promised."""
     token_itl_percentile: Annotated[float, Field(ge=0.5, le=0.999)] = 0.95
     """Share of all gaps, of all requests together, that meet the token ITL target."""
+    e2e_ms: Annotated[float, Field(gt=0, le=3_600_000)] | None = None
+    """Target for the whole answer: from the request to its last token, all answers together, long
+    ones and short ones. Its percentile is mostly that of the answers' length. None: only the pace
+    of tokens is promised."""
+    e2e_percentile: Annotated[float, Field(ge=0.5, le=0.999)] = 0.95
+    """Share of requests that meet the end-to-end target."""
+
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> Self:
+        if (
+            self.e2e_ms is not None
+            and self.e2e_ms < self.ttft_ms
+            and self.e2e_percentile >= self.ttft_percentile
+        ):
+            raise ValueError(
+                f"e2e_ms {self.e2e_ms:g} (p{self.e2e_percentile * 100:g}) is below ttft_ms "
+                f"{self.ttft_ms:g} (p{self.ttft_percentile * 100:g}): no answer ends before its "
+                "first token; raise e2e_ms or lower ttft_ms"
+            )
+        return self
 
 
 class Growth(Frozen):

@@ -18,7 +18,7 @@ from typing import Any
 
 from planner.simulate import heap
 from planner.simulate.compiled import compiled
-from planner.simulate.state import NONE
+from planner.simulate.state import E2E, ITL, NONE, TPOT, TTFT
 from planner.simulate.statistics import count, count_series
 
 
@@ -181,7 +181,7 @@ def _mixed_step(world: Any, numbers: Any, j: int, may_admit: bool) -> None:
     extra = numbers.kv_token_s * one.read + numbers.prefill_context_s * context
     one.pending -= tokens
     seconds = fixed + work + extra + numbers.sequence_s * one.decoding
-    count(world.itl, seconds, one.counted)
+    count(world.counts[ITL], seconds, one.counted)
     _take(one, numbers, 1, seconds, tokens)
     _end_sequences(world, numbers, j)
     for i in range(finished):
@@ -204,7 +204,7 @@ def _decode_steps(world: Any, numbers: Any, j: int, until: float) -> None:
     if _series(first, growth, steps) > gap:
         steps = _steps_to(first, growth, gap)
     if one.counted > 0:
-        count_series(world.itl, first, growth, steps, one.counted)
+        count_series(world.counts[ITL], first, growth, steps, one.counted)
     _take(one, numbers, steps, _series(first, growth, steps), 0)
     _end_sequences(world, numbers, j)
 
@@ -271,9 +271,9 @@ def _first_token(world: Any, numbers: Any, j: int, slot: int) -> None:
     if request.made == 0:
         request.first_token = one.now
         if request.counted:
-            count(world.ttft, one.now - request.arrived)
+            count(world.counts[TTFT], one.now - request.arrived)
     elif request.counted:
-        count(world.itl, one.now - request.last_token)
+        count(world.counts[ITL], one.now - request.last_token)
     request.made += 1
     if request.made == request.answer:
         one.held -= request.base
@@ -307,9 +307,12 @@ def _hand_over(world: Any, j: int, slot: int) -> None:
 
 @compiled
 def _count_answer(world: Any, one: Any, request: Any) -> None:
-    """Time per output token after the first; answers of one token have none."""
-    if request.counted and request.answer > 1:
-        count(world.tpot, (one.now - request.first_token) / (request.answer - 1))
+    """End-to-end time, and time per output token after the first: answers of one have none."""
+    if not request.counted:
+        return
+    count(world.counts[E2E], one.now - request.arrived)
+    if request.answer > 1:
+        count(world.counts[TPOT], (one.now - request.first_token) / (request.answer - 1))
 
 
 @compiled

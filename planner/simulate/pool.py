@@ -89,6 +89,8 @@ class Run:
     tpot: Whole
     itl: Whole
     """Gaps between deliveries of a request: one a decode step, whatever tokens it yields."""
+    e2e: Whole
+    """Requests by time from arrival to last token."""
     arrived: Whole
     finished: Whole
     refused: Whole
@@ -109,7 +111,7 @@ class Run:
 
     def ttft_s(self, percentile: float) -> Estimate:
         """Time to first token at a percentile of requests; inf counts those refused."""
-        return _percentile(self.ttft, percentile)
+        return percentile_of(self.ttft, percentile)
 
     def ttft_mean_s(self) -> Estimate:
         """Mean time to first token."""
@@ -117,14 +119,19 @@ class Run:
 
     def tpot_s(self, percentile: float) -> Estimate:
         """Time per output token at a percentile of requests of two tokens or more."""
-        return _percentile(self.tpot, percentile)
+        return percentile_of(self.tpot, percentile)
 
     def itl_s(self, percentile: float) -> Estimate:
         """Gap between two deliveries at a percentile of all gaps of all requests."""
-        return _percentile(self.itl, percentile)
+        return percentile_of(self.itl, percentile)
+
+    def e2e_s(self, percentile: float) -> Estimate:
+        """Time from arrival to last token at a percentile of requests; inf counts those refused."""
+        return percentile_of(self.e2e, percentile)
 
 
-def _percentile(counts: Whole, percentile: float) -> Estimate:
+def percentile_of(counts: Whole, percentile: float) -> Estimate:
+    """Time at a percentile of what is counted in all batches, counts (batches, bins)."""
     by_batch = np.array([quantile(row, percentile) for row in counts])
     return estimate(quantile(counts.sum(axis=0), percentile), by_batch)
 
@@ -274,6 +281,7 @@ def replay(
         "ttft": world.ttft,
         "tpot": world.tpot,
         "itl": world.itl,
+        "e2e": world.e2e,
         "arrived": arrived,
         "finished": int(world.finished[0]),
         "refused": refused,

@@ -9,6 +9,7 @@ at which the first of the promises breaks, and their batches its confidence inte
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,35 +62,41 @@ class Promise:
     tpot_percentile: float
     gap_s: float = math.inf
     gap_percentile: float = 0.95
+    e2e_s: float = math.inf
+    e2e_percentile: float = 0.95
 
     def excesses(self, run: Run) -> Array:
-        """Logarithms of the percentiles over their targets, over all batches of a run, (3,).
+        """Logarithms of the percentiles over their targets, over all batches of a run, (4,).
 
-        Of time to first token, time per output token and gaps between tokens. At most 0 where the
-        promise holds. Answers of one token have neither of the last two.
+        Of time to first token, time per output token, gaps between tokens and time to the last
+        token. At most 0 where the promise holds. Answers of one token have no gaps.
         """
-        return self._over(run.ttft.sum(axis=0), run.tpot.sum(axis=0), run.itl.sum(axis=0))
+        return self._over([counts.sum(axis=0) for counts in _counts(run)])
 
     def excesses_by_batch(self, run: Run) -> Array:
-        """The same for each batch, (batches, 3)."""
-        return np.array(
-            [self._over(*counts) for counts in zip(run.ttft, run.tpot, run.itl, strict=True)]
-        )
+        """The same for each batch, (batches, 4)."""
+        return np.array([self._over(counts) for counts in zip(*_counts(run), strict=True)])
 
     def kept_by(self, run: Run) -> bool:
         """Whether all hold over all batches of a run."""
         return bool(self.excesses(run).max() <= 0)
 
-    def _over(self, ttft: Whole, tpot: Whole, gaps: Whole) -> Array:
-        known = np.array(
-            [
-                quantile(ttft, self.ttft_percentile) / self.ttft_s,
-                quantile(tpot, self.tpot_percentile) / self.tpot_s,
-                quantile(gaps, self.gap_percentile) / self.gap_s if self.gap_s < math.inf else 0.0,
-            ]
-        )
+    def _over(self, counts: Sequence[Whole]) -> Array:
+        targets = (
+            (self.ttft_s, self.ttft_percentile), (self.tpot_s, self.tpot_percentile),
+            (self.gap_s, self.gap_percentile), (self.e2e_s, self.e2e_percentile),
+        )  # fmt: skip
+        known = np.array([
+            quantile(own, percentile) / target_s if target_s < math.inf else 0.0
+            for own, (target_s, percentile) in zip(counts, targets, strict=True)
+        ])  # fmt: skip
         known = np.where(np.isnan(known), 0.0, known)
         return np.asarray(np.log(np.clip(known, math.exp(-EXCESS_MAX), math.exp(EXCESS_MAX))))
+
+
+def _counts(run: Run) -> tuple[Whole, ...]:
+    """What promises are made on, in the order of their targets, each (batches, bins)."""
+    return run.ttft, run.tpot, run.itl, run.e2e
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,7 @@ class _Point:
 
     rate_rps: float
     excesses: Array
-    """(3,), as of `Promise.excesses`."""
+    """(4,), as of `Promise.excesses`."""
 
     @property
     def kept(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from planner.simulate.compiled import compiled
 from planner.simulate.engine import advance, enqueue, evict
-from planner.simulate.state import NONE
+from planner.simulate.state import E2E, NONE, TTFT
 
 
 class Routing(IntEnum):
@@ -58,7 +58,8 @@ def feed(world: Any, numbers: Any, rules: Any, piece: Any, outages: Any) -> int:
         grown = piece.prompts[a] + piece.answers[a] - 1
         if piece.prompts[a] > rules.prompt_max or grown > rules.tokens_max:
             refused += 1
-            world.ttft[-1] += _counted(rules, piece, a)
+            for row in (TTFT, E2E):
+                world.counts[row, -1] += _counted(rules, piece, a)
             continue
         for j in range(world.replicas.size):
             if world.replicas[j].now < now:

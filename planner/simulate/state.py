@@ -24,6 +24,8 @@ Records = NDArray[np.void]
 
 NONE = -1
 """No slot."""
+TTFT, TPOT, ITL, E2E = range(4)
+"""Rows of `World.counts`: one array, for every further one slows each call that passes a world."""
 GAIN_PARTS = 64
 """The gain of a decode step is rounded down to this part of a token."""
 
@@ -139,14 +141,34 @@ class World(NamedTuple):
     """(slots + 1,): slots not in use, and last their number"""
     ready: Whole
     """(sequences,): scratch of one step"""
-    ttft: Whole
-    """(bins,): requests counted by time to first token, see `statistics`"""
-    tpot: Whole
-    """(bins,): by time per output token"""
-    itl: Whole
-    """(bins,): gaps between deliveries of one request, by length"""
+    counts: Whole
+    """(4, bins): see `statistics` and the properties below"""
     finished: Whole
     """(1,)"""
+
+    @property
+    def ttft(self) -> Whole:
+        """Requests by time to first token, (bins,)."""
+        row: Whole = self.counts[TTFT]
+        return row
+
+    @property
+    def tpot(self) -> Whole:
+        """Requests by time per output token after it, (bins,)."""
+        row: Whole = self.counts[TPOT]
+        return row
+
+    @property
+    def itl(self) -> Whole:
+        """Gaps between deliveries of one request, by length, (bins,)."""
+        row: Whole = self.counts[ITL]
+        return row
+
+    @property
+    def e2e(self) -> Whole:
+        """Requests by time from arrival to last token, (bins,)."""
+        row: Whole = self.counts[E2E]
+        return row
 
 
 def new_world(numbers: Numbers, *, replicas: int, slots: int, bins: int) -> World:
@@ -157,9 +179,7 @@ def new_world(numbers: Numbers, *, replicas: int, slots: int, bins: int) -> Worl
         heaps=np.zeros((replicas, numbers.sequences_max), np.int64),
         free=np.append(np.arange(slots), slots),
         ready=np.zeros(numbers.sequences_max, np.int64),
-        ttft=np.zeros(bins, np.int64),
-        tpot=np.zeros(bins, np.int64),
-        itl=np.zeros(bins, np.int64),
+        counts=np.zeros((4, bins), np.int64),
         finished=np.zeros(1, np.int64),
     )
 

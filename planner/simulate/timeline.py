@@ -19,7 +19,7 @@ SPARE_SIGMAS = 6.0
 """Requests drawn beyond the mean of a stretch of time, in standard deviations."""
 
 
-COUNTED = "ttft", "tpot", "itl"
+COUNTED = "ttft", "tpot", "itl", "e2e"
 """Figures counted by window, as a run and its pool call them."""
 
 
@@ -36,6 +36,8 @@ class Timeline:
     """Answers that ended within it."""
     itl: Whole
     """Gaps between deliveries that ended within it."""
+    e2e: Whole
+    """Answers that ended within it, by the time since their requests arrived."""
 
 
 def drawn(

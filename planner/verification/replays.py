@@ -136,10 +136,16 @@ def _jobs(
     on: Grounds,
     seed: int,
 ) -> Iterator[_Job]:
-    name = _class_of(ask, on.scenario)
+    name = class_of(ask, on.scenario)
     mine = [x for x in on.able if x.demand_class == name and x.condition == "normal" and not x.down]
     if not mine:
-        raise ScenarioError(ask.trace.name, [f"no simulated pool of the plan serves {name}"])
+        raise ScenarioError(
+            ask.trace.name,
+            [
+                f"no pool that can be simulated serves {name}: its traffic goes to APIs, to static "
+                "batches or to pools on measured rates"
+            ],
+        )
     groups: dict[tuple[str, str], list[Load]] = {}
     for load in mine:
         groups.setdefault((load.candidate, load.site), []).append(load)
@@ -161,13 +167,21 @@ def _jobs(
         yield _Job(load, subject, subject.demand, stream, share, len(groups))
 
 
-def _class_of(ask: Ask, scenario: Scenario) -> str:
+def class_of(ask: Ask, scenario: Scenario) -> str:
+    """The class that a trace is replayed as.
+
+    Raises
+    ------
+    ScenarioError : no such class, no times in the trace, too few requests.
+    """
     online = [demand.name for demand in scenario.demand if isinstance(demand, Online)]
     wanted = ask.demand_class or (online[0] if len(online) == 1 else "")
     problems = []
-    if wanted not in online:
+    if not online:
+        problems.append("no class is online: a trace is replayed against the promises of one")
+    elif wanted not in online:
         given = f"{wanted!r} is none of them" if wanted else "name one with --class"
-        problems.append(f"online classes of the plan: {', '.join(online) or 'none'}; {given}")
+        problems.append(f"online classes of the plan: {', '.join(online)}; {given}")
     if ask.trace.time_s is None:
         problems.append("has no time stamps: a replay needs them")
     if len(ask.trace.input_tokens) < LEAST_REQUESTS:
@@ -192,7 +206,7 @@ def _row(ask: Ask, job: _Job) -> ReplayedTrace:
     load, stream = job.load, job.stream
     run = _run(stream, pool_of(job.subject, load.whole))
     figures = attained(run, job.demand.slo, job.subject.request_s)
-    reason, arrived = broken(*figures), float(run.arrived.sum())
+    reason, arrived = broken(figures), float(run.arrived.sum())
     hits = "hits as recorded" if ask.trace.hit_tokens is not None else (
         f"{job.demand.prefix_cache_hit_frac:.0%} of each prompt found in the prefix cache, as "
         "planned"
@@ -216,9 +230,7 @@ def _row(ask: Ask, job: _Job) -> ReplayedTrace:
         verdict="broken" if reason else "kept",
         reason=reason,
         advice="; ".join(_advice(job, ask.rate)) if reason else "",
-        ttft=figures[0],
-        tpot=figures[1],
-        token_itl=figures[2],
+        **figures,
         utilization=float(run.utilization.mean()),
         kv_mean_frac=float(run.kv_frac.mean()),
         kv_max_frac=float(run.kv_frac_max.max()),
@@ -258,7 +270,7 @@ def _advice(job: _Job, rate: RateOf) -> Iterator[str]:
 
 def _reason(job: _Job, stream: Stream, replicas: int | None = None) -> str:
     run = _run(stream, pool_of(job.subject, replicas or job.load.whole))
-    return broken(*attained(run, job.demand.slo, job.subject.request_s))
+    return broken(attained(run, job.demand.slo, job.subject.request_s))
 
 
 def _held_frac(job: _Job) -> float:
@@ -295,8 +307,10 @@ def _with_refused(run: Run, refused_s: Array, starts_s: Array) -> Run:
     if not refused_s.size:
         return run
     late = refused_s[refused_s >= starts_s[0]]
-    ttft = run.ttft.copy()
-    np.add.at(ttft, (np.searchsorted(starts_s, late, side="right") - 1, -1), 1)
+    ttft, e2e = run.ttft.copy(), run.e2e.copy()
+    for counts in (ttft, e2e):
+        np.add.at(counts, (np.searchsorted(starts_s, late, side="right") - 1, -1), 1)
     return replace(
-        run, ttft=ttft, refused=run.refused + refused_s.size, arrived=run.arrived + refused_s.size
-    )
+        run, ttft=ttft, e2e=e2e, refused=run.refused + refused_s.size,
+        arrived=run.arrived + refused_s.size,
+    )  # fmt: skip

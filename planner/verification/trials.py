@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from planner.candidates.subject import Subject, pool_of
 from planner.result import Attained
 from planner.schema.demand import Batch, Online, Slo
-from planner.simulate.pool import Run, joined, simulate
+from planner.simulate.pool import Run, joined, percentile_of, simulate
 from planner.simulate.statistics import Estimate, share_above
 from planner.units import MILLI
 from planner.verification.loads import POOL_MAX, Load
+from planner.verification.promised import NAMES, Promised, promised
 from planner.verification.shared import ALONE, Arriving, arriving
 
 Whole = NDArray[np.int64]
@@ -45,9 +46,8 @@ class Trial:
     replicas: int = 0
     run: Run | None = None
     throughput_rps: float | None = None
-    ttft: Attained | None = None
-    tpot: Attained | None = None
-    token_itl: Attained | None = None
+    attained: Mapping[str, Attained] = field(default_factory=dict)
+    """By their names in results."""
 
 
 def trial(
@@ -112,51 +112,30 @@ def _latency(subject: Subject, come: Arriving, load: Load, replicas: int, *, see
         runs.append(more)
         run = joined(runs)
         found = attained(run, slo, subject.request_s)
-        if not any(a is not None and a.low_ms <= a.target_ms <= a.high_ms for a in found):
+        if not any(a.low_ms <= a.target_ms <= a.high_ms for a in found.values()):
             break
-    return Trial(load, broken(*found), replicas, run, None, *found)
+    return Trial(load, broken(found), replicas, run, attained=found)
 
 
-def attained(
-    run: Run, slo: Slo, request_s: float
-) -> tuple[Attained, Attained | None, Attained | None]:
-    """Time to first token, per token, and gap between tokens at the promised percentiles.
+def attained(run: Run, slo: Slo, request_s: float) -> dict[str, Attained]:
+    """Promised figures at their percentiles beside their targets, by their names in results.
 
-    Beside their targets; None of what is not promised, or of answers of one token.
+    Answers of one token have no time per token and no gaps.
     """
-    ttft, tpot = run.ttft_s(slo.ttft_percentile), run.tpot_s(slo.tpot_percentile)
-    late = late_fracs(run.ttft, run.tpot, slo, request_s)
-    first = _figure(ttft, request_s, slo.ttft_percentile, slo.ttft_ms, late[0])
-    if math.isnan(tpot.value):
-        return first, None, None
-    each = _figure(tpot, 0.0, slo.tpot_percentile, slo.tpot_ms, late[1])
-    if slo.token_itl_ms is None:
-        return first, each, None
-    gap, share = run.itl_s(slo.token_itl_percentile), slo.token_itl_percentile
-    over = share_above(run.itl.sum(axis=0), slo.token_itl_ms * MILLI)
-    return first, each, _figure(gap, 0.0, share, slo.token_itl_ms, over)
+    found = {}
+    for one in promised(slo, request_s):
+        counts: Whole = getattr(run, one.counts)
+        if counts.any():
+            late = share_above(counts.sum(axis=0), one.target_s)
+            found[one.field] = _figure(percentile_of(counts, one.percentile), one, late)
+    return found
 
 
-def late_fracs(ttft: Whole, tpot: Whole, slo: Slo, request_s: float) -> tuple[float, float]:
-    """Shares of requests whose first token, and whose others, come later than promised.
-
-    Parameters
-    ----------
-    ttft, tpot : (batches, bins) counts of requests by time.
-    """
-    return (
-        share_above(ttft.sum(axis=0), slo.ttft_ms * MILLI - request_s),
-        share_above(tpot.sum(axis=0), slo.tpot_ms * MILLI),
-    )
-
-
-def _figure(
-    found: Estimate, more_s: float, percentile: float, target_ms: float, late_frac: float
-) -> Attained:
-    value, low, high = ((x + more_s) / MILLI for x in (found.value, found.low, found.high))
+def _figure(found: Estimate, one: Promised, late_frac: float) -> Attained:
+    value, low, high = ((x + one.outside_s) / MILLI for x in (found.value, found.low, found.high))
     return Attained(
-        percentile=percentile,
-        target_ms=target_ms,
+        percentile=one.percentile,
+        target_ms=one.target_ms,
         value_ms=value,
         low_ms=low,
         high_ms=high,
@@ -164,13 +143,13 @@ def _figure(
     )
 
 
-def broken(ttft: Attained, tpot: Attained | None, token_itl: Attained | None = None) -> str:
+def broken(attained: Mapping[str, Attained]) -> str:
     """What comes later than promised, and by how much; empty where nothing does."""
     late = [
-        f"{name} p{found.percentile * 100:g} {_ms(found.value_ms)} ms "
+        f"{NAMES[name]} p{found.percentile * 100:g} {_ms(found.value_ms)} ms "
         f"({_ms(found.low_ms)} to {_ms(found.high_ms)}), promised {_ms(found.target_ms)}"
-        for name, found in (("TTFT", ttft), ("TPOT", tpot), ("token ITL", token_itl))
-        if found is not None and found.value_ms > found.target_ms
+        for name, found in attained.items()
+        if found.value_ms > found.target_ms
     ]
     return "; ".join(late)
 

@@ -13,6 +13,7 @@ from planner.result import Incident, Plan, TestedPool, Verification
 from planner.result.verification import HANDED_ON, Verdict
 from planner.schema.catalog import Catalog
 from planner.simulate.pool import Run
+from planner.verification.ahead import rented_ahead, words
 from planner.verification.hours import Case
 from planner.verification.hours import simulated as bad_hour
 from planner.verification.incidents import cases
@@ -57,6 +58,7 @@ def verify(
     trials = tried(_asked(on.able), on.known, seed=seed, tell=tell)
     bad = cases(on, taken_per_node_day=taken_per_node_day, seed=seed)
     incidents = _simulated(bad, on.known, seed=seed, tell=tell)
+    earlier = rented_ahead(plan, on.block_of_hour, incidents)
     found = _verdicts(on.loads, trials, on.known)
     short = unserved(plan)
     verdicts = {row.verdict for row in found} | {row.verdict for row in traces}
@@ -68,10 +70,11 @@ def verify(
         pools=found,
         unserved=short,
         incidents=incidents,
+        rented_ahead=earlier,
         traces=traces,
         seconds=time.perf_counter() - started,
         requests=sum(row.requests for row in found),
-        notes=[*_notes(plan), *_late_starts(incidents)],
+        notes=[*_notes(plan), *words(incidents, earlier, plan)],
     )
 
 
@@ -211,9 +214,7 @@ def _measured(row: TestedPool, done: Trial, run: Run) -> TestedPool:
         update={
             "replicas_simulated": done.replicas,
             "requests": int(run.ttft.sum()),
-            "ttft": done.ttft,
-            "tpot": done.tpot,
-            "token_itl": done.token_itl,
+            **done.attained,
             "throughput_rps": done.throughput_rps,
             "kv_mean_frac": float(run.kv_frac.mean()),
             "kv_max_frac": float(run.kv_frac_max.max()),
@@ -221,16 +222,6 @@ def _measured(row: TestedPool, done: Trial, run: Run) -> TestedPool:
             "refused_frac": float(run.refused.sum()) / arrived,
         }
     )
-
-
-def _late_starts(incidents: Sequence[Incident]) -> list[str]:
-    """What would mend hours in which machines start with their block."""
-    late = [x for x in incidents if x.kind == "replicas_start" and not x.within_promise]
-    return [
-        f"{name}: machines rented when {block} begins serve {back_s / 60:,.0f} min later; rented "
-        "that much before, the hour keeps its promise."
-        for name, block, back_s in dict.fromkeys((x.demand_class, x.block, x.back_s) for x in late)
-    ]
 
 
 def _notes(plan: Plan) -> list[str]:

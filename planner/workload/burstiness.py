@@ -25,7 +25,11 @@ Array = NDArray[np.float64]
 WINDOWS_S = (1, 10, 60, 300)
 FIVE_MINUTES_S = 300
 GAPS_MIN = 20
-"""Gaps that a five-minute window needs before its own CV counts."""
+"""Gaps that a window needs before its own CV counts."""
+GAP_WINDOWS_S = (300, 3600)
+"""Windows for the CV of gaps: the first in which most gaps lie in windows that have enough."""
+TICKS_MIN = 5
+"""Ticks that five minutes need before their counts are compared with their own mean."""
 TICK_TO_MEAN_GAP_MIN = 0.1
 """Stamps no finer than this share of the mean gap ..."""
 TIES_FRAC_MIN = 0.01
@@ -56,23 +60,26 @@ class Burstiness:
     gap_cv: float
     """CV of all gaps; an artefact where stamps are rounded."""
     local_gap_cv: float
-    """Median over five-minute windows of the CV of their gaps; nan where no window has enough."""
+    """Median over windows of the CV of their gaps; nan where few gaps lie in ones with enough."""
+    local_window_s: int
+    """Length of these windows."""
     tick_s: float | None
     """Step to which stamps are rounded, where that matters."""
     ties_frac: float
     """Share of requests with the stamp of the one before."""
     tick_dispersion: float
-    """Index of dispersion of the counts a tick; nan where stamps are not rounded."""
+    """Index of dispersion of the counts a tick, within five minutes; nan where stamps are not
+    rounded, or no tick between the first and the last has a request."""
     dispersion: dict[int, Dispersion]
     """By window [s]."""
 
     @property
     def arrival_cv(self) -> float:
-        """CV of gaps below five minutes; from counts a tick where stamps are rounded.
+        """CV of gaps around a rate that wanders; from counts a tick where stamps are rounded.
 
         A renewal stream's index of dispersion tends to the squared CV of its gaps.
         """
-        if self.tick_s is not None:
+        if not math.isnan(self.tick_dispersion):
             return math.sqrt(self.tick_dispersion)
         return self.gap_cv if math.isnan(self.local_gap_cv) else self.local_gap_cv
 
@@ -144,10 +151,11 @@ def gap_cv(gaps_s: Array) -> float:
     return float(gaps_s.std()) / mean if mean > 0 else 0.0
 
 
-def local_gap_cv(times_s: Array) -> float:
-    """Median over five-minute windows of the CV of the gaps that begin in them.
+def local_gap_cv(times_s: Array, *, window_s: int = FIVE_MINUTES_S) -> float:
+    """Median over windows of the CV of the gaps that begin in them.
 
-    A rate that wanders over minutes leaves it alone. nan where no window has 20 gaps.
+    A rate that wanders from window to window leaves it alone. nan where less than half of the
+    gaps lie in windows with 20 or more: the few windows that have them are no fair sample.
 
     Examples
     --------
@@ -157,15 +165,24 @@ def local_gap_cv(times_s: Array) -> float:
     0.5
     """
     gaps = np.diff(times_s)
-    _, counts = _runs(((times_s[:-1] - times_s[0]) // FIVE_MINUTES_S).astype(np.int64))
+    _, counts = _runs(((times_s[:-1] - times_s[0]) // window_s).astype(np.int64))
     first = np.cumsum(counts) - counts
     mean = np.add.reduceat(gaps, first) / counts
     square = np.add.reduceat(gaps**2, first) / counts
     use = (counts >= GAPS_MIN) & (mean > 0)
-    if not use.any():
+    if 2 * int(counts[use].sum()) < len(gaps):
         return math.nan
     spread = np.sqrt(np.maximum(square[use] - mean[use] ** 2, 0.0))
     return float(np.median(spread / mean[use]))
+
+
+def _local_gap_cv(times_s: Array) -> tuple[float, int]:
+    """In the shortest windows that have enough gaps, with their length."""
+    for window_s in GAP_WINDOWS_S:
+        found = local_gap_cv(times_s, window_s=window_s)
+        if not math.isnan(found):
+            return found, window_s
+    return math.nan, GAP_WINDOWS_S[-1]
 
 
 def rounding_tick(times_s: Array) -> float | None:
@@ -192,19 +209,34 @@ def rounding_tick(times_s: Array) -> float | None:
 def tick_dispersion(times_s: Array, *, tick_s: float) -> float:
     """Index of dispersion of the requests a tick, ticks without a request included.
 
+    Around the mean of each five minutes, so that a rate that rises and falls over the day does
+    not count; around that of all ticks where five minutes have fewer than five. The first and the
+    last tick, seldom recorded whole, are left out where five others remain.
+
     Examples
     --------
-    Three ticks of 3, 0 and 3 requests: mean 2, variance 2.
+    Three ticks of 3, 0 and 3 requests: mean 2, variance 6 / (3 - 1).
 
     >>> tick_dispersion(np.array([0.0, 0, 0, 6, 6, 6]), tick_s=3.0)
-    1.0
+    1.5
     """
     # Stamps of one tick may differ by a little, so each takes the nearest tick after the last.
     steps = np.concatenate([[0.0], np.rint(np.diff(times_s) / tick_s)])
-    _, counts = _runs(np.cumsum(steps).astype(np.int64))
-    ticks = float(steps.sum()) + 1
-    mean = len(times_s) / ticks
-    return (float(counts.astype(float) @ counts) / ticks - mean**2) / mean
+    place, counts = _runs(np.cumsum(steps).astype(np.int64))
+    ticks = int(place[-1]) + 1
+    if ticks >= TICKS_MIN + 2:
+        whole = (place > 0) & (place < ticks - 1)
+        place, counts, ticks = place[whole] - 1, counts[whole], ticks - 2
+    a_group = round(FIVE_MINUTES_S / tick_s)
+    if a_group < TICKS_MIN:
+        a_group = ticks
+    held = np.full(-(-ticks // a_group), float(a_group))
+    held[-1] = ticks - a_group * (len(held) - 1)
+    total = np.bincount(place // a_group, counts, minlength=len(held))
+    mean = total / held
+    squares = float(counts.astype(float) @ counts) - float(total @ mean)
+    free = float(((held - 1) * mean).sum())
+    return max(squares, 0.0) / free if free > 0 else math.nan
 
 
 def burstiness(times_s: Array) -> Burstiness:
@@ -223,10 +255,12 @@ def burstiness(times_s: Array) -> Burstiness:
         raise ValueError("all requests bear one time stamp: no rate follows from it")
     gaps = np.diff(times_s)
     tick = rounding_tick(times_s)
+    local, window_s = _local_gap_cv(times_s)
     return Burstiness(
         rate_rps=(len(times_s) - 1) / span,
         gap_cv=gap_cv(gaps),
-        local_gap_cv=local_gap_cv(times_s),
+        local_gap_cv=local,
+        local_window_s=window_s,
         tick_s=tick,
         ties_frac=float(np.mean(gaps <= 0)),
         tick_dispersion=math.nan if tick is None else tick_dispersion(times_s, tick_s=tick),

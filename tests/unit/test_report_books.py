@@ -233,7 +233,7 @@ def test_the_page_has_the_books(plan):
 def test_books_are_checked_against_the_ledger(plan):
     sheet = openpyxl.load_workbook(BytesIO(workbook_bytes(plan)))["Checks"]
     names = [str(cell.value) for cell in sheet["A"]]
-    assert sum(name.startswith("Asset register") for name in names) == 4
+    assert sum(name.startswith("Asset register") for name in names) == 5
     assert "Owed by contract = ledger" in names
     assert "Tax saved by deductions and rates = ledger" in names
 

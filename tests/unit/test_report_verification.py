@@ -100,11 +100,34 @@ def test_sheet_has_every_load_with_those_simulated_first(book):
     first, second, third = rows[top + 1 : top + 4]
     assert first[:6] == ["assistant on h100", "hq", "2027-Q1", "day", "none", "broken"]
     assert first[6:13] == [4, 1.5, 0.7, 2100, 2050, 2150, 2000]
-    assert first[17:21] == [None, None, 0.062, 0.01]
+    assert first[17:19] == [0.062, 0.01]
     assert second[-1] == "TTFT p95 2,100 ms; as hq, 2027-Q1, day"
     # Nothing serves there: no rate and no use of the limit.
     assert third[4:9] == ["2, one too many", "exposed", 0, None, None]
     assert sheet.auto_filter.ref.startswith(f"A{top + 1}:")
+
+
+def test_a_promise_to_the_last_token_has_its_columns():
+    end = LATE.model_copy(update={"target_ms": 9000.0, "value_ms": 12345.6, "low_ms": 12000.0,
+                                  "high_ms": 12700.0, "late_frac": 0.08})  # fmt: skip
+    found = verification(pools=[load("day", "broken", ttft=LATE, tpot=GOOD, e2e=end, requests=9)])
+    plan = small_plan().model_copy(update={"verification": found})
+    sheet = openpyxl.load_workbook(BytesIO(workbook_bytes(plan)), data_only=True)["Verification"]
+    rows = rows_of(sheet)
+    top = max(i for i, row in enumerate(rows) if row[6] == "Replicas" and row[9] == "TTFT, ms")
+    heads, values = rows[top], rows[top + 1]
+    assert "Token ITL, ms" not in heads
+    at = heads.index("E2E, ms")
+    assert values[at : at + 4] == [12345.6, 12000, 12700, 9000]
+    assert values[at + 4 : at + 7] == [0.062, 0.01, 0.08]
+    # The trace above has none: its cells stay empty below the same headings.
+    above = next(row for row in rows if row[4] == "=cmd.csv")
+    assert above[at : at + 4] == [None] * 4
+    screen = Console(width=150, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    screen.print(verdicts(found, every=False))
+    text = screen.export_text()
+    for line in ("last token", "12,346", "± 350", "> 9,000", "8.0%"):
+        assert line in text
 
 
 def test_text_stays_text(book):
@@ -193,7 +216,7 @@ def test_a_lost_pool_and_its_stand_in_say_who_serves():
     ]  # fmt: skip
     plan = small_plan().model_copy(update={"verification": verification(pools=rows)})
     found = openpyxl.load_workbook(BytesIO(workbook_bytes(plan)), data_only=True)["Verification"]
-    said = [row[26] for row in rows_of(found) if row[0] == "assistant on h100"]
+    said = [row[24] for row in rows_of(found) if row[0] == "assistant on h100"]
     assert said[-2:] == [
         f"its traffic goes to {other} at hq",
         "in place of assistant on h200 at hq",

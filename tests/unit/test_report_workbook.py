@@ -257,7 +257,7 @@ def test_four_years_in_three_seconds_and_three_megabytes():
     plan = small_plan(months=48)
     refused = plan.candidates[-1]
     plan = plan.model_copy(update={"candidates": [*plan.candidates, *[refused] * 2500]})
-    start = time.perf_counter()
+    start = time.process_time()
     raw = workbook_bytes(plan)
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
     assert len(raw) < 3e6

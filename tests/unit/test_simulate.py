@@ -87,6 +87,15 @@ def test_waits_for_the_cache_by_hand():
     assert tuple(ttft) == by_hand(1.0, 4.0)
 
 
+def test_no_more_sequences_than_slots_by_hand():
+    # Two slots, steps of 1 s. A and B have their first token at 1 s and end after 3 and 4 more
+    # steps; C is let in with the step after A's last, the fifth, and D after B's, the sixth.
+    numbers = Numbers(1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1000, 2, 10_000)
+    ttft, tpot, _ = run(Pool(numbers), [0] * 4, [5] * 4, [4, 5, 2, 1])
+    assert tuple(ttft) == by_hand(1.0, 1.0, 5.0, 6.0)
+    assert tuple(tpot) == by_hand(1.0, 1.0, 1.0)
+
+
 def test_preemption_by_hand():
     # The cache holds 13 tokens, steps take 1 s. Step 1: A and B (5 each) have their first token.
     # Step 2: 12 held. Step 3 needs 14: B gives back its 6, keeps two answer tokens. A decodes

@@ -87,13 +87,14 @@ def test_each_promise_is_followed_by_itself():
 
 
 def test_excess_by_hand():
-    # Twice the target is ln 2, half of it -ln 2; answers of one token have no TPOT: -8; 8 at most.
+    # Twice the target is ln 2, half of it -ln 2; what is not promised, or not there, -8; 8
+    # at most.
     run = simulate(Pool(SERVER), requests_of([MEAN], [1]), rate_rps=1e-3, count=100, batches=1)
     own_s = run.ttft_s(0.95).value
     for target_s, over in ((own_s / 2, math.log(2)), (own_s * 2, -math.log(2)), (1e-9, 8.0)):
         promise = Promise(target_s, 0.95, 1e-9, 0.95)
-        assert promise.excesses(run) == pytest.approx([over, -8.0, -8.0])
-        assert promise.excesses_by_batch(run) == pytest.approx(np.array([[over, -8.0, -8.0]]))
+        assert promise.excesses(run) == pytest.approx([over, -8.0, -8.0, -8.0])
+        assert promise.excesses_by_batch(run) == pytest.approx(np.array([[over, -8.0, -8.0, -8.0]]))
 
 
 def test_limit_and_nothing():

@@ -342,9 +342,9 @@ def test_replica_respects_engine_limit_and_cache():
 def test_candidate_evaluation_is_fast():
     n = 100_000
     serving = toy(n, model=MOE, layout={"tensor_gpus": 4})
-    start = time.perf_counter()
+    start = time.process_time()
     memory.weight_bytes_per_gpu(
         architecture=serving.architecture, layout=serving.layout, form=serving.format
     )
     total(serving, np.full(n, 512.0), np.full(n, 64.0), np.full(n, 1000.0), np.full(n, 500.0))
-    assert n / (time.perf_counter() - start) > 200_000
+    assert n / (time.process_time() - start) > 200_000

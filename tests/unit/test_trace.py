@@ -131,6 +131,32 @@ def test_rounded_stamps_are_named_and_do_not_count_as_bursts():
     assert found.arrival_cv == pytest.approx(1, abs=0.03)
 
 
+@pytest.mark.parametrize("tick", [0, 1, 60])
+def test_a_rate_that_rises_and_falls_over_the_day_is_no_burst(tick):
+    # Poisson at 1 to 9 a second over a day: CV 1 at every instant, however stamps are rounded.
+    times = poisson(rate=9.0, count=9 * 86_400)
+    kept = np.random.default_rng(3).random(len(times)) * 9 < 5 + 4 * np.sin(times / 13_751)
+    times = times[kept] if not tick else np.floor(times[kept] / tick) * tick
+    found = bursts.burstiness(times)
+    assert (found.tick_s or 0) == tick
+    assert found.arrival_cv == pytest.approx(1, abs=0.03)
+
+
+def test_nights_of_a_sparse_stream_are_no_bursts():
+    # A request every 25 s for 10 hours a day: 12 in five minutes are too few, 144 in an hour are
+    # not. Of 1,440 gaps a day one lasts the night: the CV of all is far above 1.
+    times = np.concatenate([day * 86_400.0 + np.arange(0, 36_000, 25) for day in range(5)])
+    found = bursts.burstiness(times)
+    assert found.gap_cv > 10
+    assert (found.local_window_s, found.arrival_cv) == (3600, pytest.approx(0, abs=1e-6))
+
+
+def test_few_windows_with_many_gaps_are_no_fair_sample():
+    # 30 requests within a minute now and then, else one every 20 minutes.
+    times = np.concatenate([np.arange(200) * 1200.0, 5000 + np.arange(30) * 2.0])
+    assert math.isnan(bursts.local_gap_cv(np.sort(times)))
+
+
 def test_sparse_stream_with_whole_seconds_is_not_rounded():
     assert bursts.rounding_tick(np.floor(poisson(rate=0.01, count=1000))) is None
 

@@ -18,12 +18,13 @@ from planner.schema.demand import Batch, Lengths, Online, Slo
 from planner.simulate.arrivals import requests_of
 from planner.simulate.pool import Outage, Pool
 from planner.simulate.state import Numbers
+from planner.verification.ahead import words
 from planner.verification.hours import WARM_S, Case, Part, rates, simulated
 from planner.verification.incidents import cases
 from planner.verification.loads import Load, Node, hardest, loads
 from planner.verification.subjects import Grounds, unserved
 from planner.verification.trials import trial
-from planner.verification.verify import _asked, _late_starts, _verdicts, tried
+from planner.verification.verify import _asked, _verdicts, tried
 
 # 1 s for each whole prompt of 1000 tokens, one at a time: M/D/1.
 SERVER = Numbers(0.0, 0.0, 0.0, 1e-3, 0.0, 0.0, 0.0, 10**6, 1, 10**6)
@@ -253,8 +254,8 @@ def test_promise_kept_and_broken_by_a_margin():
     # exp((t - n) / 2) / n! is 0.95 at t = 2.0506 s; with the service 3.0506 s.
     kept = trial(subject(online(4000)), load(1, 0.5), seed=1)
     assert kept.reason == ""
-    assert kept.ttft is not None
-    assert kept.ttft.low_ms - 10 <= 3050.6 <= kept.ttft.high_ms + 10
+    ttft = kept.attained["ttft"]
+    assert ttft.low_ms - 10 <= 3050.6 <= ttft.high_ms + 10
     late = trial(subject(online(2500)), load(1, 0.5), seed=1)
     assert late.reason.startswith("TTFT p95 3,")
     assert late.reason.endswith("promised 2,500")
@@ -515,9 +516,9 @@ def test_a_pool_that_starts_with_its_block_leaves_its_traffic_to_the_others():
     assert found.worst_frac == 1.0
     assert found.late_frac == pytest.approx(18_000 / 28_800, abs=0.03)
     assert found.recovered_s is None
-    (note,) = _late_starts([found])
+    (note,) = words([found], None, plan)
     assert note.startswith("chat: machines rented when peak begins serve 15 min later")
-    assert _late_starts([found.model_copy(update={"late_frac": 0.01})]) == []
+    assert words([found.model_copy(update={"late_frac": 0.01})], None, plan) == []
     # Without owned replicas nobody answers until the machines run.
     del plan.pools[1]
     plan.pools[0].served_frac = [[0.0, 1.0]]
@@ -531,13 +532,27 @@ def test_gaps_between_tokens_are_a_promise_of_their_own():
     asked = requests_of(np.full(1, 1000.0), np.full(1, 2.0))
     slow = Subject(Pool(SERVER), asked, online(4000), 0.0, 1.0)
     plain = trial(slow, load(1, 0.01), seed=1)
-    assert plain.tpot is not None
-    assert plain.token_itl is None
-    assert plain.tpot.value_ms == pytest.approx(1.0, rel=0.002)
+    assert plain.attained.keys() == {"ttft", "tpot"}
+    assert plain.attained["tpot"].value_ms == pytest.approx(1.0, rel=0.002)
     for gap_ms, said in ((1.5, ""), (0.5, "token ITL p95")):
         slo = Slo(ttft_ms=4000, tpot_ms=10_000, token_itl_ms=gap_ms)
         asked = replace(slow, demand=slow.demand.model_copy(update={"slo": slo}))
         found = trial(asked, load(1, 0.01), seed=1)
         assert said in found.reason
         assert bool(found.reason) == bool(said)
-        assert found.token_itl.target_ms == pytest.approx(gap_ms)
+        assert found.attained["token_itl"].target_ms == pytest.approx(gap_ms)
+
+
+def test_the_last_token_is_a_promise_of_its_own():
+    # Prompts of 1 s and one token more of 1 ms, one at a time, and 0.2 s outside the engine: 1,201
+    # ms to the last token, of which 1,200 ms are to the first.
+    asked = requests_of(np.full(1, 1000.0), np.full(1, 2.0))
+    for end_ms, said in ((1210, ""), (1190, "E2E p90 1,20")):
+        slo = Slo(ttft_ms=1210, tpot_ms=1000, e2e_ms=end_ms, e2e_percentile=0.9)
+        own = online(4000).model_copy(update={"slo": slo})
+        found = trial(Subject(Pool(SERVER), asked, own, 0.2, 1.0), load(1, 0.001), seed=1)
+        assert found.reason.startswith(said)
+        assert bool(found.reason) == bool(said)
+        end = found.attained["e2e"]
+        assert (end.percentile, end.target_ms) == (0.9, end_ms)
+        assert end.value_ms == pytest.approx(1201, abs=3)
