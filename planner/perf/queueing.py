@@ -6,8 +6,8 @@ to 405B and experts, prompts of 500 to 8,000 tokens, lengths of CV 1 and 1.5, po
 largest rate errs by 3 % in the mean with Poisson arrivals, 9 in 10 within 7 %. With arrivals of
 CV 2 it errs by 10 %, to the safe side: alone by 14 %, where a promise holds only at a small share
 of the stability limit and hangs on the chance of two arrivals at once, in pools of 8 or more by
-6 %. Promises on gaps between tokens err by 5 %. Nothing is planned above 80 % of the stability
-limit, or 70 % when bursty: there the formulas are not to be trusted.
+6 %. Promises on gaps between tokens err by 5 %, those on the last token by 2 %. Nothing is planned
+above 80 % of the stability limit, or 70 % when bursty: there the formulas are not to be trusted.
 
 References
 ----------

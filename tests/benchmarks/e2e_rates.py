@@ -5,7 +5,8 @@ Only time to the last token is promised, at multiples of its 95th percentile in 
 replica without other traffic; lengths are log-normal, prompts of CV 1. Rates of one replica in
 pools of k. The simulated ones lie in `simulated_e2e_rates.csv`; --simulate computes them again,
 which takes a minute of processor time, and writes them there. The form of `end_to_end._slower` was
-chosen on the cells "tuned on"; it holds no constant.
+chosen on the cells "tuned on"; it holds no constant. --units prices and simulates disaggregated
+units instead, sized as in `disaggregated_rates`, at one promise and in pools of 1 and 4.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from planner.files.output import atomic_path
+from planner.perf import disaggregated
 from planner.perf.queueing import (
     BURSTY_CV,
     UTILIZATION_MAX,
@@ -32,6 +34,8 @@ from planner.perf.queueing import (
 from planner.simulate.pool import Pool, simulate
 from planner.simulate.rates import Promise, refined_rate
 from planner.simulate.state import numbers_of
+from planner.simulate.units import pool_of
+from tests.benchmarks.disaggregated_rates import unit_of
 from tests.benchmarks.rates import PERCENTILE, QUIET_FRAC, UNSAFE, world
 
 TABLE = Path(__file__).with_name("simulated_e2e_rates.csv")
@@ -42,6 +46,7 @@ RATIOS = (1.4, 2.5)
 """Promise over the time to the last token without other traffic, at the same percentile."""
 ARRIVAL_CVS = (1.0, 2.0)
 SIZES = (1, 4, 8)
+UNIT_RATIO, UNITS = 1.5, (1, 4)
 TUNED_ON = {("8b", 500), ("70b", 4096)}
 """Model and prompt of the cells on which the form of the mean was chosen; the others test it."""
 
@@ -132,17 +137,19 @@ def priced(cell: Cell) -> Priced:
     return Priced(cell, formula, rate(None)[0], most, binding)
 
 
+def promised(e2e_s: float) -> Promise:
+    """Time to the last token alone."""
+    return Promise(np.inf, PERCENTILE, np.inf, PERCENTILE, e2e_s=e2e_s, e2e_percentile=PERCENTILE)
+
+
 def simulated(cell: Cell) -> Cell:
     """The same with its promise and its rate computed again."""
     one, _, asked, stable = world(cell.model, cell.prompt, cell.answer, 1.0, cell.answer_cv, 0.0)
     numbers = numbers_of(one)
     quiet = simulate(Pool(numbers), asked, rate_rps=QUIET_FRAC * stable, batches=1)
     cell = replace(cell, e2e_s=cell.ratio * quiet.e2e_s(PERCENTILE).value)
-    promise = Promise(
-        np.inf, PERCENTILE, np.inf, PERCENTILE, e2e_s=cell.e2e_s, e2e_percentile=PERCENTILE
-    )
     found = refined_rate(
-        Pool(numbers, cell.replicas), asked, promise,
+        Pool(numbers, cell.replicas), asked, promised(cell.e2e_s),
         guess_rps=max(priced(cell).formula, 0.05 * stable), limit_rps=1.02 * stable,
         arrival_cv=cell.arrival_cv, seed=1,
     )  # fmt: skip
@@ -202,16 +209,57 @@ def summaries(rows: list[Priced]) -> Iterator[str]:
             yield summary([row for row in rows if of(row.cell) == value], f"{title} {value}")
 
 
+def unit_cell(cell: Cell) -> Priced:
+    """The same cell of disaggregated units, by formula and in simulation."""
+    _, known, asked, _ = world(cell.model, cell.prompt, cell.answer, 1.0, cell.answer_cv, 0.0)
+    prefill, _, decode = disaggregated.stage_limits(unit_of(cell.model), known)
+    unit = unit_of(cell.model, (float(prefill[0]), float(decode[0])))
+    limit = disaggregated.stability_limit(unit, known)
+    stable, bursty = float(limit[0]), cell.arrival_cv > BURSTY_CV
+    quiet = simulate(pool_of(unit), asked, rate_rps=QUIET_FRAC * stable, batches=1)
+    cell = replace(cell, e2e_s=cell.ratio * quiet.e2e_s(PERCENTILE).value)
+
+    def rate(utilization_max: float | None) -> tuple[float, str]:
+        found = disaggregated.lambda_star(
+            unit, known, ttft_s=np.inf, ttft_percentile=PERCENTILE, tpot_s=np.inf,
+            tpot_percentile=PERCENTILE, arrival_cv=cell.arrival_cv, replicas=float(cell.replicas),
+            utilization_max=utilization_max, stability_rps=limit, e2e_s=cell.e2e_s,
+            e2e_percentile=PERCENTILE,
+        )  # fmt: skip
+        return float(found.rate_rps[0]), Binding(int(found.binding[0])).name.lower()
+
+    formula, binding = rate(0.99)
+    found = refined_rate(
+        pool_of(unit, units=cell.replicas), asked, promised(cell.e2e_s),
+        guess_rps=max(formula, 0.05 * stable), limit_rps=1.02 * stable,
+        arrival_cv=cell.arrival_cv, seed=1,
+    )  # fmt: skip
+    half = (found.high - found.low) / 2
+    most = (UTILIZATION_MAX_BURSTY if bursty else UTILIZATION_MAX) * stable
+    cell = replace(cell, rate_rps=found.value, half_width_rps=half)
+    return Priced(cell, formula, rate(None)[0], most, binding)
+
+
+def unit_cells() -> list[Cell]:
+    """Cells of units, not simulated yet."""
+    axes = itertools.product(MODELS, LENGTHS, ANSWER_CVS, (UNIT_RATIO,), ARRIVAL_CVS, UNITS)
+    return [Cell(model, *lengths, *rest) for model, lengths, *rest in axes]
+
+
 def main() -> None:
     """Print the table and its summaries."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--simulate", action="store_true", help="the simulated rates too")
+    parser.add_argument("--units", action="store_true", help="disaggregated units, simulated")
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
-    if args.simulate:
-        with ThreadPoolExecutor(args.workers) as pool:
+    with ThreadPoolExecutor(args.workers) as pool:
+        if args.simulate:
             written(list(pool.map(simulated, every_cell())))
-    rows = [priced(cell) for cell in cells()]
+        if args.units:
+            rows = list(pool.map(unit_cell, unit_cells()))
+        else:
+            rows = [priced(cell) for cell in cells()]
     for row in rows:
         sys.stdout.write(line(row) + "\n")
     for text in summaries(rows):
