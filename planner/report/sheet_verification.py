@@ -9,9 +9,9 @@ from openpyxl.utils import get_column_letter
 from planner.report.page import Book, Page
 from planner.report.style import CENTS, COUNT, PERCENT, TEAL, TENTHS, TEXT
 from planner.report.words import (
+    INCIDENTS,
     NODES_OUT,
     beside_text,
-    incident_text,
     lowered_text,
     pool_name,
     promise_text,
@@ -63,7 +63,7 @@ OPTIONAL = {
 INCIDENT_HEADINGS = (
     "Class on accelerator", "Site", "Period", "Block", "What happens", "Hour kept", "Replicas",
     "Of them out", "Back after, min", "Late in the hour", "Promised at most", "Worst 5 minutes",
-    "Over after, min",
+    "Over after, min", "Other pools of the class",
 )  # fmt: skip
 TRACE_HEADINGS = (
     "Class on accelerator", "Site", "Period", "Block", "Trace", "Verdict", "Replicas",
@@ -193,20 +193,20 @@ def _incidents(page: Page, found: Verification, row: int) -> int:
     if not found.incidents:
         return row
     title = "An hour at the peak in which replicas are missing: reported, no part of the verdict"
-    styles = (*[TEXT] * 6, COUNT, COUNT, TENTHS, PERCENT, PERCENT, PERCENT, TENTHS)
+    styles = (*[TEXT] * 6, COUNT, COUNT, TENTHS, PERCENT, PERCENT, PERCENT, TENTHS, COUNT)
     row = _section(page, row, title, INCIDENT_HEADINGS, styles)
     for incident in found.incidents:
         over = incident.recovered_s
         values = [
             pool_name(incident.candidate), incident.site, incident.period, incident.block,
-            incident_text(incident), "yes" if incident.within_promise else "no",
+            INCIDENTS[incident.kind], "yes" if incident.within_promise else "no",
             incident.replicas, incident.replicas_out, incident.back_s / MINUTE_S,
             incident.late_frac, incident.promised_late_frac, incident.worst_frac,
-            None if over is None else over / MINUTE_S,
+            None if over is None else over / MINUTE_S, len(incident.taken_over_by),
         ]  # fmt: skip
         _cells(page, row, values, styles)
         if over is None:
-            page.put(row, len(values), "not yet", "text right")
+            page.put(row, len(values) - 1, "not yet", "text right")
         row += 1
     return row + 1
 

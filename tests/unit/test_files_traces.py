@@ -314,7 +314,7 @@ def test_unrecorded_hours_do_not_lower_the_rate(write):
             "input_tokens,output_tokens,input_tokens\n1,2,3\n4,5,6\n",
             "2 columns are called 'input_tokens'",
         ),
-        ("packed.csv", gzip.compress(HEAD.encode()), "compressed by gzip: give it a name"),
+        ("packed.csv", gzip.compress(HEAD.encode(), mtime=0), "compressed by gzip: give it a name"),
         ("excel.csv", "\ufeffa,b\n".encode("utf-16-le"), "is UTF-16 text: save it as UTF-8"),
         (
             "days.csv",

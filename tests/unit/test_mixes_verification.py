@@ -16,7 +16,7 @@ from planner.verification.loads import Beside, Load, Node, hardest, loads
 from planner.verification.replays import _run
 from planner.verification.shared import arriving, planned_beside
 from planner.verification.streams import Stream
-from planner.verification.trials import late_fracs, trial
+from planner.verification.trials import attained, trial
 from planner.verification.verify import _asked, _verdicts, tried
 
 # A prompt of 100 tokens takes 0.1 s, one of 2,000 takes 2 s; one at a time.
@@ -266,7 +266,7 @@ def test_a_trace_is_replayed_beside_the_other_class_as_planned():
     assert np.all(np.diff(both.all.times_s) >= 0)
     assert both.mean_rps == pytest.approx(alone.mean_rps)  # the trace's own
     late = [
-        late_fracs(run.ttft, run.tpot, known[SHORT].demand.slo, 0.0)[0]
+        attained(run, known[SHORT].demand.slo, 0.0)["ttft"].late_frac
         for run in (_run(stream, known[SHORT].one) for stream in (alone, both))
     ]
     assert late[0] == 0.0

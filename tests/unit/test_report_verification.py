@@ -55,7 +55,7 @@ def verification(**more):
         kind="node_fails", candidate=NAME, demand_class="assistant", site="hq", period="2027-Q1",
         block="day", replicas=4, rps_per_replica=1.5, replicas_out=1, back_s=300.0,
         back_by="an idle node starts", late_frac=0.031, promised_late_frac=0.05, worst_frac=0.4,
-        recovered_s=None,
+        recovered_s=None, taken_over_by=["other at hq"],
     )  # fmt: skip
     trace = ReplayedTrace(
         trace="=cmd.csv", candidate=NAME, demand_class="assistant", site="hq", period="2027-Q1",
@@ -141,7 +141,9 @@ def test_hours_traces_and_repair_are_listed(book):
     text = [
         " | ".join(str(x) for x in row if x is not None) for row in rows_of(book["Verification"])
     ]
-    assert any("a node fails | yes | 4 | 1 | 5 | 0.031 | 0.05 | 0.4 | not yet" in x for x in text)
+    assert any(
+        "a node fails | yes | 4 | 1 | 5 | 0.031 | 0.05 | 0.4 | not yet | 1" in x for x in text
+    )
     assert any("=cmd.csv | broken | 4 | 5 | 6 | 2100" in x for x in text)
     assert any("100 USD before, 110 after, +10 USD (+10.00%)" in x for x in text)
     assert any("nothing serves 15.00%" in x for x in text)
@@ -169,7 +171,8 @@ def test_terminal_says_what_breaks_and_what_repair_cost(every):
     screen.print(verdicts(verification(), every=every))
     text = screen.export_text()
     for words in (
-        "promises break in simulation: 4 loads", "2,100", "± 50", "> 2,000", "6.2%", "a node fails",
+        "promises break in simulation: 4 loads", "2,100", "± 50", "> 2,000", "6.2%",
+        "a node fails", "1 other pool beside",
         "3.1%", "+10 USD (+10.00%)", "nothing serves 15.00%", "no replica is left", "=cmd.csv",
     ):  # fmt: skip
         assert words in text, words
