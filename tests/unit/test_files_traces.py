@@ -405,6 +405,7 @@ def test_prefix_hits(write):
     trace = read_trace(path, clean=["clip-hits"])
     fit = fit_trace(trace, name="a", model="m", max_context=1e5, rps=2.0)
     assert fit.demand["prefix_cache_hit_frac"] == pytest.approx(250 / 400)
+    assert "hit_tokens: blank in 1 of 3 rows, counted as none" in fit.notes
 
 
 def test_chunks_do_not_matter(write, monkeypatch):
