@@ -77,6 +77,8 @@ class Problems:
     hopeless: list[str] = field(default_factory=list)
     """Problems that no rule cleans."""
     notes: list[str] = field(default_factory=list)
+    blank_hits: int = 0
+    """Rows that say nothing of prefix hits."""
 
     def allows(self, kind: str) -> bool:
         """Whether the user lets this kind be cleaned."""
@@ -107,6 +109,7 @@ class Problems:
         """
         values, blank, unreadable = numbers(cells)
         hit = role == "hit_tokens"
+        self.blank_hits += int(blank.sum()) if hit else 0
         with np.errstate(invalid="ignore"):
             kinds = {
                 "missing": blank & (not hit),

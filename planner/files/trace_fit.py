@@ -192,6 +192,8 @@ def _day_shape(fit: Fit, trace: Trace) -> Array:
     assert trace.wall_s is not None
     if not trace.clock:
         return _unanchored_shape(fit, trace)
+    other = "; --timezone gives another clock's" if trace.clock.startswith("UTC") else ""
+    fit.notes.append(f"hours of the day: {trace.clock}{other}")
     shape, blank = bursts.filled_shape(bursts.day_shape(trace.wall_s, observed=trace.observed))
     for day, hours in zip(DAY_TYPES, blank, strict=True):
         if hours.any():
@@ -231,6 +233,7 @@ def _days(start: float, end: float) -> Iterator[tuple[float, float]]:
 def _add_five_minutes(fit: Fit, found: Burstiness, source: str, planned_rps: float) -> None:
     name = fit.demand["name"]
     fit.measured["burstiness"] = _plain(asdict(found) | {"arrival_cv": found.arrival_cv})
+    fit.notes += _dispersion_words(found)
     five = found.dispersion[bursts.FIVE_MINUTES_S]
     if math.isnan(five.cv):
         fit.notes.append(
@@ -247,6 +250,18 @@ def _add_five_minutes(fit: Fit, found: Burstiness, source: str, planned_rps: flo
                 f"five_minute_cv rests on {five.windows} windows: standard error about "
                 f"{error:.0%} of it"
             )
+
+
+def _dispersion_words(found: Burstiness) -> Iterator[str]:
+    """Index of dispersion by window, of those that the rounding of stamps leaves alone."""
+    finest_s = 10 * (found.tick_s or 0.0)
+    shown = [
+        f"{one.index:.3g} in {window} s"
+        for window, one in found.dispersion.items()
+        if window >= finest_s and not math.isnan(one.index)
+    ]
+    if shown:
+        yield f"index of dispersion of counts, 1 for a Poisson stream: {', '.join(shown)}"
 
 
 def _add_gaps(fit: Fit, found: Burstiness, source: str, requests: int) -> None:

@@ -185,14 +185,17 @@ def _trace(
         wall_s=clean.wall_s,
         observed=clean.observed,
         clock=clean.clock,
-        notes=(*_assumed(columns, clock), *problems.notes),
+        notes=(*_assumed(columns, clock, problems), *problems.notes),
     )
 
 
-def _assumed(columns: _Columns, clock: Clock) -> Iterator[str]:
+def _assumed(columns: _Columns, clock: Clock, problems: Problems) -> Iterator[str]:
     if columns.has_time and not clock.is_text:
         kind = "since 1970" if clock.is_epoch else "on the trace's own clock"
         yield f"time stamps are read as {clock.unit} {kind}"
+    blank = problems.blank_hits
+    if blank:
+        yield f"hit_tokens: blank in {blank:,} of {columns.rows:,} rows, counted as none"
 
 
 def _joined(parts: list[Any], kind: Any) -> NDArray[Any]:

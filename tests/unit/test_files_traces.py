@@ -405,6 +405,7 @@ def test_prefix_hits(write):
     trace = read_trace(path, clean=["clip-hits"])
     fit = fit_trace(trace, name="a", model="m", max_context=1e5, rps=2.0)
     assert fit.demand["prefix_cache_hit_frac"] == pytest.approx(250 / 400)
+    assert "hit_tokens: blank in 1 of 3 rows, counted as none" in fit.notes
 
 
 def test_chunks_do_not_matter(write, monkeypatch):
@@ -499,6 +500,19 @@ def test_profile_of_a_week(write):
     assert profile["weekday"][:8] == pytest.approx([0.5] * 8, rel=1e-3)
     assert profile["weekday"][8:20] == pytest.approx([1.5] * 12, rel=1e-3)
     assert profile["weekend"] == pytest.approx([0.5] * 24, rel=0.03)  # its last gap is not seen
+
+
+def test_burstiness_by_window_and_whose_clock_are_told(write):
+    # Pairs of requests every 60 s for two days. Windows of 1 s hold 0 or 2, mean 1/30: variance
+    # 4 / 60 - 1 / 900, over the mean 2 - 1 / 30 = 1.97; of 10 s 2 - 1 / 3 = 1.67; longer ones
+    # hold the same number each.
+    stamps = [1_772_409_600 + 60 * i + 0.25 * j for i in range(2880) for j in range(2)]
+    fit = fit_trace(read_trace(write(rows_of(stamps))), name="a", model="m", max_context=1e5)
+    assert (
+        "index of dispersion of counts, 1 for a Poisson stream: 1.97 in 1 s, 1.67 in 10 s, "
+        "0 in 60 s, 0 in 300 s"
+    ) in fit.notes
+    assert "hours of the day: UTC; --timezone gives another clock's" in fit.notes
 
 
 def test_profile_moves_with_the_zone(write):
