@@ -35,10 +35,10 @@ from planner.report.sheet_costs import PERIOD_ROW
 from planner.report.style import COUNT, PERCENT, PERCENT_FINE
 from planner.report.yearly import LABEL, TOTAL, UNIT, ledger_at, ledger_span
 
+_FACTS = f"{DISCLAIMER} State the facts in finance.lease; no cash follows from them."
 _LIVE = (
-    "Formulas: they follow prices, terms, the share paid upfront and the borrowing rate. Whether a "
-    "contract is a lease is as solved. {disclaimer} State the facts in finance.lease; no cash "
-    "follows from them."
+    "The schedule follows prices, terms, the share paid upfront and the borrowing rate; whether a "
+    "contract is a lease is as solved."
 )
 
 
@@ -113,10 +113,10 @@ def write_leases(sheet: CommitmentsPart) -> tuple[LeaseTotal, ...]:
         page.put(writer.row, TOTAL, one.read.reason, "text left")
         writer.row += 1
     held = [(place, one) for place, one in enumerate(seen) if one.schedule is not None]
+    writer.note(_FACTS)
     if not held:
-        writer.note(f"{DISCLAIMER} State the facts in finance.lease; no cash follows from them.")
         return ()
-    writer.note(_LIVE.format(disclaimer=DISCLAIMER))
+    writer.note(_LIVE)
     writer.row += 1
     return _schedules(sheet, held)
 

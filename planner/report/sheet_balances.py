@@ -27,13 +27,14 @@ from planner.report.sheet_cash import CashSheet
 from planner.report.sheet_costs import PERIOD_ROW, CostsSheet
 from planner.report.sheet_fleet import KW, FleetSheet
 from planner.report.sheet_pnl import ProfitSheet
-from planner.report.style import COUNT, MONEY, PERCENT, TENTHS
+from planner.report.style import COUNT, FINE, MONEY, PERCENT, TENTHS
 from planner.report.traffic_share import served_by_period, share_by_period
 from planner.report.yearly import LABEL, TOTAL, UNIT, Yearly
 from planner.result import ClassTraffic, Plan
 from planner.units import MILLION, SECONDS_PER_HOUR
 
 TITLE = "Balances"
+BILLION = 1000 * MILLION
 CHARGES = ("Purchase", "Usage", "Adjustment", "Tax")
 """Charge categories of FOCUS that the export writes."""
 _LONGEST = 200
@@ -54,6 +55,12 @@ class _Sheet:
     writer: Yearly
     numbers: int
     """Row of the number of each period."""
+
+    @property
+    def unit(self) -> tuple[float, str, str]:
+        """In which tokens are counted: size, word, number format."""
+        most = max((x.input_mtokens + x.output_mtokens for x in self.plan.class_costs), default=0.0)
+        return (BILLION, "billion", TENTHS) if most > MILLION else (MILLION, "million", COUNT)
 
     def solved(self, label: str, unit: str, values: Array, style: str) -> int:
         """A row of values by period."""
@@ -90,7 +97,7 @@ def write_balances(
     cash: CashSheet, profit: ProfitSheet, fleet: FleetSheet,
 ) -> BalancesSheet:  # fmt: skip
     """Write the sheet."""
-    page = book.page(TITLE, widths=(50, 11, 13, *[10.5] * len(plan.periods)))
+    page = book.page(TITLE, widths=(40, 9, 11.5, *[8.5] * len(plan.periods)))
     page.heading("Balances", _NOTE)
     writer = Yearly(page, [period.label for period in plan.periods], HEAD)
     writer.head("By period")
@@ -103,7 +110,7 @@ def write_balances(
                   if _limit(sheet, site) is not None)  # fmt: skip
     problem, focus = _focus(sheet, cash, profit)
     page.freeze(HEAD + 1, TOTAL)
-    page.print_setup(one_page=True)
+    page.print_setup(titles=f"{HEAD}:{HEAD}", columns="A:C")
     return BalancesSheet(tokens, power, focus, problem)
 
 
@@ -113,8 +120,9 @@ def _tokens(sheet: _Sheet, traffic: ClassTraffic) -> Tie:
     writer.row += 1
     writer.group(f"Tokens of class {name}")
     hours = np.array([block.hours for block in plan.blocks], float).T
-    requests = (np.array(traffic.mean_rps) * hours).sum(axis=1) * SECONDS_PER_HOUR / MILLION
-    asked = sheet.solved("Requests", "million", requests, TENTHS)
+    unit, name_of_unit, style = sheet.unit
+    requests = (np.array(traffic.mean_rps) * hours).sum(axis=1) * SECONDS_PER_HOUR / unit
+    asked = sheet.solved("Requests", name_of_unit, requests, FINE)
     size = traffic.input_tokens_mean + traffic.output_tokens_mean
     tokens = "+".join(
         sheet.one(f"Tokens {way} of a request, mean", "tokens", mean, COUNT)
@@ -122,29 +130,36 @@ def _tokens(sheet: _Sheet, traffic: ClassTraffic) -> Tie:
     )
     demanded = requests * size
     wanted = writer.summed(
-        "Demanded", "million", f"={{c}}{asked}*({tokens})", demanded.tolist(), style=COUNT,
+        "Demanded", name_of_unit, f"={{c}}{asked}*({tokens})", demanded.tolist(), style=style,
         look="calculation",
     )  # fmt: skip
     sent, keys = _to_apis(plan, traffic, sheet.view)
     to_apis = sheet.solved("Sent to APIs", "share", sent, PERCENT)
     by_machines = (served_by_period(plan, name) - sent) * demanded
     own = writer.summed(
-        "Served by machines", "million",
+        "Served by machines", name_of_unit,
         f"={{c}}{wanted}*({sheet.of_fleet(sheet.fleet.served[name])}-{{c}}{to_apis})",
-        by_machines.tolist(), style=COUNT,
+        by_machines.tolist(), style=style,
     )  # fmt: skip
     bought = sent * demanded
     formula = f"={{c}}{wanted}*{{c}}{to_apis}"
     if keys:
         bought = sheet.by_period(np.sum([sheet.view.values[key] for key in keys], axis=0))
-        formula = f"={writer.of_label(sheet.costs, keys, PERIOD_ROW)}"
+        bought = bought * MILLION / unit
+        formula = f"=({writer.of_label(sheet.costs, keys, PERIOD_ROW)})"
+        formula += "/Thousand" if unit > MILLION else ""
     apis = writer.summed(
-        "Bought from APIs, of sheet Costs" if keys else "Served by APIs", "million", formula,
-        bought.tolist(), style=COUNT,
+        "Bought from APIs, of sheet Costs" if keys else "Served by APIs", name_of_unit, formula,
+        bought.tolist(), style=style,
     )  # fmt: skip
     served = by_machines + bought
     total = writer.summed(
-        "Served", "million", f"={{c}}{own}+{{c}}{apis}", served.tolist(), style=COUNT, look="total"
+        "Served",
+        name_of_unit,
+        f"={{c}}{own}+{{c}}{apis}",
+        served.tolist(),
+        style=style,
+        look="total",
     )
     here = writer.page.address(total, TOTAL), writer.page.address(wanted, TOTAL)
     ratio = float(served.sum() / demanded.sum()) if demanded.sum() else 1.0

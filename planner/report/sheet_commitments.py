@@ -130,7 +130,7 @@ def _ladder(sheet: CommitmentsPart) -> None:
     page.put(HEAD, LABEL, "Contract", "head")
     page.put(HEAD, UNIT, "Unit", "head unit")
     page.row(HEAD, LOTS, _LADDER, "head right")
-    page.sheet.row_dimensions[HEAD].height = 38
+    page.sheet.row_dimensions[HEAD].height = 50
     for place, one in enumerate(sheet.found):
         _contract(sheet, place, one)
     total = sheet.first + len(sheet.found)

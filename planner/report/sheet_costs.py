@@ -20,16 +20,14 @@ LABEL, CATEGORY, FIRM, UNIT, TOTAL, OPEN, FIRST = range(1, 8)
 """Columns of every monthly sheet."""
 MONTH_ROW, YEAR_ROW, PERIOD_ROW, TOP = 4, 5, 6, 7
 """Rows of the time line on every monthly sheet, and the first row below it."""
-WIDTHS = (33, 12, 7, 9, 13, 1.5)
+WIDTHS = (33, 12, 8, 9, 13, 1.5)
 _LEAST_USD = 0.005
 _MONTH_LEAST, _WIDTH_A_LETTER = 9.0, 0.85
 """Width of a month's column at least, and of each letter of its largest amount."""
 FIRM_WORD, USED_WORD = "firm", "as used"
 _CALENDAR_GROUP = "Calendar"
-_NOTE = (
-    "USD, nominal; cost is positive. Violet: the optimizer's quantities, values; solve again to "
-    "change them. Black: formulas, the same in every month of a row."
-)
+_NOTE = "USD, nominal; cost is positive. Violet: solved quantities. Black: formulas."
+ON_PAPER = "On paper: totals. Months are for the screen; Annual and P&L print the years."
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class CostsSheet:
     grid: Grid
     last_row: int
     printed_months: int
-    """Months that are printed, of every monthly sheet."""
+    """Months that are printed of cash."""
 
     def column(self, letter: str, *, fixed: bool) -> str:
         """All ledger rows of one column."""
@@ -70,6 +68,7 @@ def write_costs(
     """
     page = book.page("Costs", widths=(*WIDTHS, *month_widths([view])))
     page.heading("Costs by month", _NOTE)
+    page.put(MONTH_ROW - 1, LABEL, ON_PAPER, "note")
     time_line(page, view)
     rows = _rows(view)
     grid = Grid(FIRST, view.months, rows["month"], rows, inputs)
@@ -81,7 +80,7 @@ def write_costs(
             page.put(rows[line.key] - 1, LABEL, group, "group")
         _write_line(page, line, view, grid, chosen or {})
     page.freeze(TOP, FIRST)
-    print_months(page, printed_months)
+    print_totals(page)
     return CostsSheet(page.sheet.title, grid, max(rows.values()), printed_months)
 
 
@@ -131,6 +130,12 @@ def print_months(page: Page, months: int, last_row: int = 0) -> None:
         titles=f"{MONTH_ROW}:{PERIOD_ROW}", columns="A:E",
         pages_wide=-(-months // MONTHS_PER_YEAR),
     )  # fmt: skip
+
+
+def print_totals(page: Page) -> None:
+    """Labels and totals in portrait: nobody reads a ledger by month on paper."""
+    page.sheet.print_area = f"A1:{get_column_letter(TOTAL)}{page.sheet.max_row}"
+    page.print_setup(titles=f"{MONTH_ROW}:{MONTH_ROW}", portrait=True)
 
 
 def _group(line: Line) -> str:

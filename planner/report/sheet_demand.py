@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from openpyxl.utils import get_column_letter
-from openpyxl.worksheet.pagebreak import Break
 
 from planner.report.charts import Band, bars, place
 from planner.report.demand_room import Segment, segments
@@ -25,10 +24,9 @@ AS_PLANNED = "Demand as planned"
 SOLVE_AGAIN = "Demand changed: solve again, the fleet and its cost are those of the planned demand"
 _NOTE = (
     "Change a blue factor: demand follows, the fleet does not. Load above 100 % of capacity fails "
-    "a check; any change asks for another solve."
+    "a check. On paper: the fullest period."
 )
 _CHART_ROWS = 18
-_ROWS_A_PAGE = 44
 
 
 @dataclass(frozen=True)
@@ -58,9 +56,12 @@ def write_demand(book: Book, plan: Plan) -> DemandSheet | None:
     for traffic in plan.demand:
         writer.of_class(traffic, [one for one in found if one.demand_class == traffic.name])
     changed = _flag(writer)
-    _chart(writer, found)
+    top = writer.row + 1
+    bottom = _chart(writer, found)
     page.freeze(HEAD + 1, FIRST)
-    page.print_setup(titles=f"{HEAD}:{HEAD}", columns="A:B")
+    # Factors and blocks are levers for the screen; the fullest period says what they add up to.
+    page.sheet.print_area = f"A{top}:{get_column_letter(last)}{bottom}"
+    page.print_setup(titles="1:1")
     spans = ",".join(f"{page.sheet.title}!{writer.span(row)}" for row in writer.loads)
     most = max(float(_load(one).max()) for one in found)
     return DemandSheet(page.sheet.title, changed, f"=MAX({spans})", most)
@@ -162,17 +163,16 @@ def _flag(writer: _Writer) -> str:
     return address
 
 
-def _chart(writer: _Writer, found: list[Segment]) -> None:
-    """Demand against capacity by block, in the period of the highest demand."""
+def _chart(writer: _Writer, found: list[Segment]) -> int:
+    """Demand against capacity by block, in the period of the highest demand; the last row."""
     page, row = writer.page, writer.row + 1
-    if row > HEAD + 2 and row + len(found) + _CHART_ROWS > _ROWS_A_PAGE:
-        page.sheet.row_breaks.append(Break(id=row - 1))
     total = np.sum([one.demand_rps for one in found], axis=0)
     period = int(np.argmax(total))
     column = get_column_letter(FIRST + period)
     title = f"Demand and capacity by block in {writer.plan.periods[period].label}, requests/s"
     page.band(row, 1, writer.last, "group")
-    page.put(row, LABEL, title, "group")
+    label = f"Requests/s in {writer.plan.periods[period].label}"
+    page.put(row, LABEL, label, "group")
     page.put(row, UNIT, "Demand", "group")
     page.put(row, FIRST, "Capacity", "group")
     names, first = [], row + 1
@@ -199,3 +199,6 @@ def _chart(writer: _Writer, found: list[Segment]) -> None:
         upright=True,
     )  # fmt: skip
     place(page, chart, first + len(found) + 1, left=0, width=100, height=_CHART_ROWS)
+    bottom = first + len(found) + 1 + _CHART_ROWS
+    page.put(bottom, LABEL, None, "text")
+    return bottom

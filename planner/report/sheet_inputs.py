@@ -10,7 +10,6 @@ from openpyxl.styles import PatternFill
 from openpyxl.styles.differential import DifferentialStyle
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.datavalidation import DataValidation
-from openpyxl.worksheet.pagebreak import Break
 
 from planner.finance.tax import CONVENTIONS, METHODS, TABLE_SOURCE
 from planner.report.input_limits import LONGEST_PROMPT, limit_inputs
@@ -24,9 +23,10 @@ DISCOUNT_RATE = "DiscountRate"
 SCALES = {"Thousand": THOUSAND, "Million": MILLION}
 """Global names of the display units."""
 LABEL, VALUE, UNIT, SOLVED, CHANGED, BASIS, AS_OF, SOURCE, NAME, PATH = range(1, 11)
-_WIDTHS = (42, 13, 14, 13, 9, 10, 11, 56, 40, 40)
-_PRINTED = SOURCE
-"""Last column that is printed: names and paths are for those who work in the file."""
+_WIDTHS = (42, 13, 14, 13, 9, 10, 11, 110, 40, 40)
+_PRINTED = AS_OF
+"""Last column that is printed: sheet Sources prints the sources, names and paths are for those who
+work in the file."""
 _VALUE, _SOLVED, _CHANGED = (get_column_letter(x) for x in (VALUE, SOLVED, CHANGED))
 _HEAD = 4
 _HEADINGS = (
@@ -74,7 +74,6 @@ def write_inputs(book: Book, view: View) -> InputsSheet:
     figures = [row for row in view.inputs if not _is_scenario(row) and row not in tables]
     addresses: dict[str, str] = {}
     last = _section(book, page, "Scenario", scenario, first=_HEAD + 1, addresses=addresses)
-    page.sheet.row_breaks.append(Break(id=last))
     last = _section(book, page, "Prices and figures", figures, first=last + 1, addresses=addresses)
     if tables:
         last = _section(book, page, "Tax tables", tables, first=last + 1, addresses=addresses)
@@ -84,7 +83,7 @@ def write_inputs(book: Book, view: View) -> InputsSheet:
     _mark_changed(page, last)
     page.freeze(_HEAD + 1, VALUE)
     page.sheet.print_area = f"A1:{get_column_letter(_PRINTED)}{last - 1}"
-    page.print_setup(titles=f"{_HEAD}:{_HEAD}")
+    page.print_setup(titles=f"{_HEAD}:{_HEAD}", portrait=True)
     return InputsSheet(addresses, changed, 0.0)
 
 

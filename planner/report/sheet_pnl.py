@@ -18,13 +18,15 @@ from planner.report.sheet_cash import CashSheet, monthly, time_links
 from planner.report.sheet_costs import (
     FIRST,
     LABEL,
+    MONTH_ROW,
+    ON_PAPER,
     TOP,
     TOTAL,
     WIDTHS,
     YEAR_ROW,
     CostsSheet,
     month_widths,
-    print_months,
+    print_totals,
 )
 from planner.report.style import MONEY, WITHOUT_ROUNDING
 from planner.report.yearly import FIRST as YEARS_FIRST
@@ -33,6 +35,8 @@ from planner.report.yearly import Yearly, added
 
 MONTHS, YEARS = "P&L months", "P&L"
 USD_FORMAT = WITHOUT_ROUNDING[MONEY]
+_CHART_ROWS, _ROWS_A_PAGE = 13, 38
+"""The charts stand below the years where one printed page holds both, else above the lines."""
 _MONTHS_NOTE = (
     "USD, nominal; cost is positive. Purchases and prepayments count as they are used up."
 )
@@ -80,6 +84,7 @@ def write_profit(
 def _months(book: Book, view: View, costs: CostsSheet, cash: CashSheet) -> ProfitSheet:
     page = book.page(MONTHS, widths=(*WIDTHS, *month_widths([view])))
     page.heading("Profit and loss by month", _MONTHS_NOTE)
+    page.put(MONTH_ROW - 1, LABEL, ON_PAPER, "note")
     time_links(page, view, costs)
     sheet, rows, row = ProfitSheet(costs.grid.last_column), costs_of(view), TOP
     parts = {part: [x for x in rows if x.part == part] for part in ("operating", "spread", "tax")}
@@ -111,7 +116,7 @@ def _months(book: Book, view: View, costs: CostsSheet, cash: CashSheet) -> Profi
     )  # fmt: skip
     _against_cash(page, view, cash, sheet, row + 2)
     page.freeze(TOP, FIRST)
-    print_months(page, costs.printed_months)
+    print_totals(page)
     return sheet
 
 
@@ -188,7 +193,8 @@ def _years(
     for label, name in (("Cash out", "cash"), ("Cash out less cost", "less")):
         _year(writer, view, annual, sheet, label, what=name)
     _balance(writer, view, annual, writer.row - 1)
-    page.sheet.row_breaks.append(Break(id=writer.row))
+    apart = writer.row + _CHART_ROWS > _ROWS_A_PAGE
+    page.sheet.row_breaks.append(Break(id=writer.row + (0 if apart else _CHART_ROWS + 1)))
     labels = Band(YEARS, HEAD, YEARS_FIRST, writer.last, list(view.years))
     bands = [
         (cost.label, Band(YEARS, rows[cost.label], YEARS_FIRST, writer.last,
@@ -197,9 +203,9 @@ def _years(
     ]  # fmt: skip
     chart = stacked_columns(f"Profit and loss by fiscal year, {scale.unit}", labels, bands)
     half = (58 + 14 + 15 * (1 + len(view.years))) / 2
-    place(page, chart, writer.row + 1, left=0, width=half - 1, height=18)
-    place(page, cost_chart(view, annual), writer.row + 1, left=half, width=half - 1, height=18)
-    writer.row += 21
+    for drawn, left in ((chart, 0.0), (cost_chart(view, annual), half)):
+        place(page, drawn, writer.row + 1, left=left, width=half - 1, height=_CHART_ROWS)
+    writer.row += _CHART_ROWS + 2
     _lines(writer, view, costs, annual, total)
     page.freeze(HEAD + 1, YEARS_TOTAL)
     page.print_setup()

@@ -183,7 +183,8 @@ def write_sources(book: Book, plan: Plan) -> None:
     """Where every number comes from."""
     page = book.page("Sources", widths=SOURCE_WIDTHS)
     stale = sum(row.stale for row in plan.sources)
-    page.heading("Sources", f"{len(plan.sources):,} figures, {stale:,} older than their limit.")
+    count = f"{len(plan.sources):,} figures, {stale:,} older than their limit."
+    page.heading("Sources", f"{count} On paper: all but what calibrates the performance model.")
     headings = ("Figure", "Value", "Unit", "As of", "Basis", "Stale", "Used in", "Source")
     page.row(4, 1, headings, "head unit")
     page.put(4, 1, headings[0], "head")
@@ -202,6 +203,8 @@ def write_sources(book: Book, plan: Plan) -> None:
         page.put(number, 8, said, "wrap")
     page.sheet.auto_filter.ref = f"A4:H{4 + max(len(plan.sources), 1)}"
     page.sheet.freeze_panes = "B5"
+    read = sum(row.used_in in _READ_FIRST for row in plan.sources)
+    page.sheet.print_area = f"A1:H{4 + max(read, min(len(plan.sources), 1))}"
     page.print_setup(titles="4:4")
 
 

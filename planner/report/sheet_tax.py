@@ -26,9 +26,11 @@ TITLE = "Tax"
 QUARTERS = (1, 2, 3, 4)
 STATE = "state deductions"
 _NOTE = (
-    "{unit} where the unit column does not say otherwise. A deduction saves tax in the fiscal year "
-    "in which it is used; saved tax is positive here, and a negative cost on Costs and Cash."
+    "{unit} unless the unit column says otherwise. Saved tax is positive here, and a negative cost "
+    "on Costs and Cash."
 )
+_YEARS_UPRIGHT = 4
+"""Columns of years that a page in portrait holds in readable size."""
 _HALF, _MID = "half-year", "mid-quarter"
 
 
@@ -52,7 +54,7 @@ def write_tax(
     paid = [line.key for line in view.lines if line.kind == "cash" and line.category == TAX]
     if not paid:
         return None
-    page = book.page(TITLE, widths=(58, 14, 15, *[15] * len(view.years)))
+    page = book.page(TITLE, widths=(52, 13, 12, *[12] * len(view.years)))
     page.heading("Income tax by fiscal year", _NOTE.format(unit=annual.scale.unit))
     writer = Yearly(page, view.years, HEAD)
     sheet = TaxPart(view, costs, profit, annual, inputs, writer)
@@ -68,7 +70,7 @@ def write_tax(
         _convention(sheet)
         _shares(sheet)
     page.freeze(HEAD + 1, TOTAL)
-    page.print_setup(one_page=True)
+    page.print_setup(titles=f"{HEAD}:{HEAD}", portrait=len(view.years) <= _YEARS_UPRIGHT)
     return TaxSheet(
         saved=page.address(saved, TOTAL),
         saved_usd=-float(sum(view.values[key].sum() for key in paid)),
@@ -265,7 +267,7 @@ def _limit(sheet: TaxPart, shares: int, share: Sequence[float]) -> None:
     )  # fmt: skip
     same = ["yes" if a == b else "no" for a, b in zip(asked, used, strict=True)]
     writer.write(
-        "The same (no: another is stated, or inputs changed and a solve would follow)", "flag",
+        "The same (no: stated otherwise, or inputs changed)", "flag",
         f'=IF({{c}}{tested}={{c}}{chosen},"yes","no")', same, style=TEXT, look="text right",
     )  # fmt: skip
 

@@ -11,17 +11,15 @@ from planner.finance import deferred
 from planner.report.profit import DEFERRED, of_part
 from planner.report.sheet_annual import HEAD
 from planner.report.sheet_costs import YEAR_ROW
-from planner.report.style import PERCENT
+from planner.report.style import PERCENT, WITHOUT_ROUNDING
 from planner.report.tax_part import TaxPart
 from planner.report.yearly import TOTAL, ledger_at, ledger_span
 
-_NOTE = (
-    "Liability method, not discounted, at the enacted rate (IAS 12.15, .47 and .53; ASC "
-    "740-10-25-2 and 740-10-30-8): carrying amount less tax base, times the rate."
-)
-_NO_CASH = (
-    "Deferred tax moves profit and loss between years, ends at 0 and adds up to 0. It is no cash: "
-    "net present cost is the same without it."
+_NOTES = (
+    "Carrying amount less tax base, times the enacted rate, not discounted (liability method).",
+    "IAS 12.15, 12.47 and 12.53; ASC 740-10-25-2 and 740-10-30-8.",
+    "It moves profit and loss between years and adds up to 0. It is no cash: net present cost is "
+    "the same without it.",
 )
 _BALANCES = {
     deferred.MACHINES: "Machines: net book value less tax basis",
@@ -71,8 +69,8 @@ def write_deferred(sheet: TaxPart, *, saved: int, cost: int, rate: int) -> Defer
     if rate:
         off, off_usd = _against_rate(sheet, both=both, cost=cost, rate=rate, usd=paid + usd)
     _balances(sheet)
-    writer.note(_NOTE)
-    writer.note(_NO_CASH)
+    for text in _NOTES:
+        writer.note(text)
     life = "+".join(f"SUM({ledger_span(sheet.costs, key)})" for key in keys)
     return DeferredSheet(life, float(usd.sum()), off, off_usd)
 
@@ -122,9 +120,9 @@ def _balances(sheet: TaxPart) -> None:
         usd = view.at_year_end(held)
         total = total + usd
         writer.write(words, scale.unit, left, (usd / scale.usd).tolist(),
-                     style=scale.number_format)  # fmt: skip
+                     style=WITHOUT_ROUNDING[scale.number_format])  # fmt: skip
     writer.write(
         "Deferred tax liability at year end, after disposal", scale.unit,
         f"=SUM({{c}}{first}:{{c}}{writer.row - 1})", (total / scale.usd).tolist(),
-        style=scale.number_format, look="total",
+        style=WITHOUT_ROUNDING[scale.number_format], look="total",
     )  # fmt: skip

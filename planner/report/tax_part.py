@@ -12,7 +12,7 @@ from planner.report.ledger_view import View
 from planner.report.sheet_annual import HEAD, AnnualSheet
 from planner.report.sheet_costs import YEAR_ROW, CostsSheet
 from planner.report.sheet_pnl import ProfitSheet
-from planner.report.style import COUNT
+from planner.report.style import COUNT, WITHOUT_ROUNDING
 from planner.report.yearly import Yearly
 
 
@@ -37,7 +37,8 @@ class TaxPart:
         usd = sum((self.view.values[key] for key in keys), np.zeros(self.view.months))
         return self.writer.summed(
             label, scale.unit, f"=({self.writer.of_label(self.costs, keys)})/{scale.name}",
-            (self.view.by_year(usd) / scale.usd).tolist(), style=scale.number_format, look=look,
+            (self.view.by_year(usd) / scale.usd).tolist(),
+            style=WITHOUT_ROUNDING[scale.number_format], look=look,
         )  # fmt: skip
 
     def by_year(self, label: str, formula: str, usd: Sequence[float], look: str = "calculation",
@@ -45,8 +46,8 @@ class TaxPart:
         """A row of this sheet's own, `usd` in USD."""
         scale = self.annual.scale
         return self.writer.summed(
-            label, scale.unit, formula, [x / scale.usd for x in usd], style=scale.number_format,
-            look=look,
+            label, scale.unit, formula, [x / scale.usd for x in usd],
+            style=WITHOUT_ROUNDING[scale.number_format], look=look,
         )  # fmt: skip
 
     def value(self, name: str) -> float:

@@ -39,8 +39,7 @@ def test_all_hold_on_a_whole_plan():
 
 
 def test_tokens_by_hand():
-    # A share of 1 of class large goes to an API; requests of 5,000 tokens in and 1,000 out would
-    # cost 5/6 for input: here the sheet's own figures, multiplied out.
+    # All requests of class large go to an API: requests of every block x tokens of a request.
     plan = whole()
     traffic = next(row for row in plan.demand if row.name == "large")
     seconds = sum(
@@ -48,7 +47,7 @@ def test_tokens_by_hand():
         for by_block, t in zip(traffic.mean_rps, range(len(plan.periods)), strict=True)
         for rate, hours in zip(by_block, [b.hours[t] for b in plan.blocks], strict=True)
     )
-    tokens = seconds * (traffic.input_tokens_mean + traffic.output_tokens_mean) / 1e6
+    tokens = seconds * (traffic.input_tokens_mean + traffic.output_tokens_mean) / 1e9
     sheet = book_of(plan)["Balances"]
     bought = row_of(sheet, "Bought from APIs, of sheet Costs")
     assert sheet.cell(bought, 3).value == pytest.approx(tokens, rel=1e-9)

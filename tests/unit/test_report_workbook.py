@@ -167,12 +167,25 @@ def test_names_are_few(book, plan):
 
 
 def test_monthly_sheets_freeze_and_print(book):
-    for title in ("Costs", "Cash"):
+    for title, orientation in (("Costs", "portrait"), ("Cash", "landscape")):
         sheet = book[title]
         assert sheet.freeze_panes == "G7"
-        assert sheet.page_setup.orientation == "landscape"
-        assert sheet.print_title_rows == "$4:$6"
+        assert sheet.page_setup.orientation == orientation
+        assert sheet.print_title_rows == ("$4:$6" if title == "Cash" else "$4:$4")
         assert sheet.sheet_properties.pageSetUpPr.fitToPage
+
+
+@pytest.mark.parametrize(
+    ("title", "last", "words"),
+    [
+        ("Costs", "E", "On paper: totals"), ("P&L months", "E", "On paper: totals"),
+        ("Inputs", "G", ""), ("Sources", "H", "On paper: all but"),
+    ],
+)  # fmt: skip
+def test_what_is_for_the_screen_is_not_printed_and_says_so(book, title, last, words):
+    sheet = book[title]
+    assert f":${last}$" in sheet.print_area
+    assert any(words in str(cell.value) for row in sheet["A1:A4"] for cell in row)
 
 
 def test_charts_survive_the_last_step(raw, plan):
