@@ -55,7 +55,7 @@ def question(name: str, rates_rps: dict[str, float], supply: dict[str, object]) 
             )
         )  # fmt: skip
     changed = scenario.supply.model_copy(update=supply)
-    return scenario.model_copy(update={"demand": demand, "supply": changed})
+    return scenario.model_copy(update={"demand": tuple(demand), "supply": changed})
 
 
 def solved(asked: Scenario, *, mixes: bool, refine: bool) -> tuple[Plan, float]:

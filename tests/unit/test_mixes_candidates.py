@@ -19,6 +19,7 @@ from planner.candidates.lower import lowered
 from planner.candidates.table import Table
 from planner.optimize.audit import audit
 from planner.optimize.solve import optimize
+from planner.reliability import spare_line
 from tests import small_world
 from tests.formulas import on_formulas
 
@@ -139,6 +140,29 @@ def test_not_offered(change):
 
 def test_batch_work_has_its_own_pools():
     assert not shared(known(CHAT, small_world.NIGHT).table)
+
+
+def test_measured_rates_are_of_one_class():
+    stated = {"demand_class": "twin", "accelerator": "l40s", "gpus": 1, "requests_per_s": 3.0,
+              "source": "own runs"}  # fmt: skip
+    question = small_world.scenario(demand=[CHAT, TWIN], supply=SHARED, serving_table=[stated])
+    assert not shared(small_world.known(question, nodes_of_one()).table)
+
+
+def test_spares_are_those_of_a_fleet_without_mixes():
+    # Where they need no more machines, the range of fleets for which spares are kept is the same.
+    both, alone = (build(known(CHAT, TWIN, mixes=on))[0].machines for on in (True, False))
+    np.testing.assert_array_equal(both.spare_slope, alone.spare_slope)
+    np.testing.assert_array_equal(both.spare_offset, alone.spare_offset)
+    # Without the classes alone, a node carries both, 2.84 requests a second: the range is 1 to 1.
+    question, table = twins(), twins().table
+    by = tuple("left out" if not c.shared_by else "" for c in table.configurations)
+    only, axes = build(replace(question, table=replace(table, pruned_by=by)))
+    assert len(axes.kept) == 2
+    out = only.machines.node_unavailability[0, 0]
+    slope, offset = spare_line(1, float(out), only.limits.availability_target)
+    assert only.machines.spare_slope[0, 0] == pytest.approx(slope)
+    assert only.machines.spare_offset[0, 0] == pytest.approx(offset)
 
 
 def test_residency_is_everyones():
