@@ -30,7 +30,6 @@ from planner.perf.operating_point import (
 )
 from planner.perf.prefill_queue import Service
 from planner.perf.queueing import (
-    TTFT_MARGIN,
     ZERO_LOAD_FRAC,
     Capacity,
     allowed_frac,
@@ -230,7 +229,7 @@ def percentiles(
     *,
     replicas: float = 1.0,
 ) -> list[tuple[Array, Array]]:
-    """TTFT (with its margin of 5 %) and TPOT of each member at its percentiles [s].
+    """TTFT and TPOT of each member at its percentiles [s].
 
     Each (candidates,); inf beyond the mixed stream's stability limit. `rate_rps` is of all members
     together, of one replica. At the rate of `mix_star` they are at most the targets.
@@ -248,13 +247,13 @@ def percentiles(
     def of_member(seen: Point, member: Member) -> tuple[Array, Array]:
         late = quantile(
             lambda time_s: ttft_exceeds(seen, blocked, time_s)[0], stable.shape,
-            allowed_frac(member.ttft_percentile, arrivals),
+            1.0 - member.ttft_percentile,
         )  # fmt: skip
         slow = quantile(
             lambda time_s: tpot_exceeds(seen, spread, time_s), stable.shape,
             allowed_frac(member.tpot_percentile, arrivals),
         )  # fmt: skip
-        return np.where(unknown, np.inf, late * TTFT_MARGIN), np.where(unknown, np.inf, slow)
+        return np.where(unknown, np.inf, late), np.where(unknown, np.inf, slow)
 
     seen = _seen(point, members)
     return [of_member(one, member) for one, member in zip(seen, members, strict=True)]

@@ -139,11 +139,11 @@ class Priced:
         return self.planned / min(self.cell.rate_rps, most) - 1
 
 
-def cells() -> list[Cell]:
-    """All lines of the file."""
+def cells(table: Path = TABLE) -> list[Cell]:
+    """All lines of a file."""
     kinds = {field.name: {"str": str, "int": int}.get(str(field.type), float)
              for field in fields(Cell)}  # fmt: skip
-    with TABLE.open(encoding="ascii", newline="") as file:
+    with table.open(encoding="ascii", newline="") as file:
         return [Cell(**{k: kinds[k](v) for k, v in row.items()}) for row in csv.DictReader(file)]
 
 
@@ -214,15 +214,15 @@ def simulated(cell: Cell) -> Cell:
     return replace(cell, rate_rps=found.value, half_width_rps=half)
 
 
-def written(rows: list[Cell]) -> None:
-    """Replace the file."""
-    with atomic_path(TABLE) as path, path.open("w", encoding="ascii", newline="") as file:
-        table = csv.DictWriter(file, [f.name for f in fields(Cell)], lineterminator="\n")
-        table.writeheader()
+def written(rows: list[Cell], table: Path = TABLE) -> None:
+    """Replace a file."""
+    with atomic_path(table) as path, path.open("w", encoding="ascii", newline="") as file:
+        writer = csv.DictWriter(file, [f.name for f in fields(Cell)], lineterminator="\n")
+        writer.writeheader()
         for row in rows:
             values = asdict(row)
-            table.writerow({k: f"{v:.6g}" if isinstance(v, float) else v
-                            for k, v in values.items()})  # fmt: skip
+            writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v
+                             for k, v in values.items()})  # fmt: skip
 
 
 def line(row: Priced) -> str:
