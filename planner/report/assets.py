@@ -36,6 +36,8 @@ class Vintage:
     """Before disposal, in the year of the horizon's end."""
     tax_basis_usd: Mapping[str, tuple[float, ...]]
     """Left at each year's end, before disposal: federal and state; empty without income tax."""
+    end_value_usd: float
+    """What its machines bring when they are sold at the end of the horizon."""
 
 
 def register(view: View) -> list[Vintage]:
@@ -88,6 +90,7 @@ def _vintage(
             for who in ("federal", "state")
             if any(line.category == f"{who} basis" for line in lines)
         },
+        end_value_usd=-float(named("end value", "cash").sum()),
     )
 
 

@@ -121,6 +121,13 @@ def _assets(sheet: AssetsSheet | None) -> list[Check]:
         )
         for one in (sheet.deferred,)
         if one is not None
+    ] + [
+        Check(
+            name=f"Asset register = ledger: {one.what}", note="USD, at the end of the horizon",
+            found=f"={one.found}", found_value=one.found_usd, expected=f"={one.expected}",
+            expected_value=one.expected_usd, style=CENTS, money=True, when_plan_shown=True,
+        )
+        for one in sheet.sales
     ]  # fmt: skip
 
 

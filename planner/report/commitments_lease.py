@@ -103,7 +103,7 @@ def write_leases(sheet: CommitmentsPart) -> tuple[LeaseTotal, ...]:
     page, writer = sheet.page, sheet.writer
     page.band(writer.row, LABEL, MONTHLY, "head")
     page.put(writer.row, LABEL, "Accounting view, as solved", "head")
-    page.put(writer.row, UNIT, "Treatment", "head unit")
+    page.put(writer.row, UNIT, "Kind", "head unit")
     page.put(writer.row, TOTAL, "Why", "head unit")
     writer.row += 1
     seen = leases(sheet.plan, sheet.view, list(sheet.found))

@@ -27,6 +27,7 @@ from planner.report.assets_part import (
     write_block,
     year_ends,
 )
+from planner.report.assets_sale import Sale, write_sale
 from planner.report.assets_tax import DeferredTotal, write_deferred, write_tax_books
 from planner.report.ledger_view import AFTER, View, lags
 from planner.report.page import Book, Page
@@ -74,6 +75,8 @@ class AssetsSheet:
     basis_in_costs: str
     deferred: DeferredTotal | None
     """Deferred tax of machines; None without income tax."""
+    sales: tuple[Sale, ...]
+    """Proceeds and gain at the end of the horizon."""
 
 
 def write_assets(
@@ -108,6 +111,7 @@ def write_assets(
     depreciation, net_book = _books(writer, of, rows, last_month)
     basis = write_tax_books(writer, of, rows, last_month)
     later = write_deferred(writer, of, rows, last_month, net_book=net_book, basis=basis)
+    sales = write_sale(writer, of, rows, last_month, net_book=net_book, basis=basis)
     page.freeze(HEAD + 1, UNIT)
     page.print_setup()
     orders = [line.key for line in view.lines if line.category == "orders"]
@@ -129,6 +133,7 @@ def write_assets(
         if basis else 0.0,
         basis_in_costs="+".join(ledger_at(costs, key, horizon) for key in federal),
         deferred=later,
+        sales=sales,
     )  # fmt: skip
 
 

@@ -111,6 +111,7 @@ CASES = (
             {"payment_delivery_frac": 0.2, "payment_acceptance_months": 4.0},
             {"reserved_1y_upfront_frac": 1.0, "reserved_1y_term_months": 6.0},
             {"book_life_years": 3.0},
+            {"decline_per_year": 0.45, "condition_frac": 0.5, "selling_cost_frac": 0.0},
         ),
     ),
     Case(

@@ -230,10 +230,26 @@ def test_the_page_has_the_books(plan):
     assert "A service: no identified asset" in text
 
 
+def test_sale_at_the_end_of_the_horizon_by_hand(values, plan):
+    # Three nodes of 5,000 USD ordered in January 2027 serve from April on, 21 months: they keep
+    # 0.7 ^ (21 / 12) of 15,000, of which 72 % for their condition and 90 % after selling cost.
+    sheet = values["Assets"]
+    row = row_of(sheet, "Sale at the end of the horizon") + 1
+    months, proceeds, book, gain, basis, taxed = cells(sheet, row, 3)
+    assert months == 21
+    assert proceeds == pytest.approx(15_000 * 0.7**1.75 * 0.72 * 0.9)
+    # 19,650 with network and the rest, over 60 months; tax has taken 20 and 32 %, and
+    # 48 % are left.
+    assert book == pytest.approx(19_650 * (60 - 21) / 60)
+    assert basis == pytest.approx(19_650 * 0.48)
+    assert gain == pytest.approx(proceeds - book)
+    assert taxed == pytest.approx(proceeds - basis)
+
+
 def test_books_are_checked_against_the_ledger(plan):
     sheet = openpyxl.load_workbook(BytesIO(workbook_bytes(plan)))["Checks"]
     names = [str(cell.value) for cell in sheet["A"]]
-    assert sum(name.startswith("Asset register") for name in names) == 5
+    assert sum(name.startswith("Asset register") for name in names) == 7
     assert "Owed by contract = ledger" in names
     assert "Tax saved by deductions and rates = ledger" in names
 
