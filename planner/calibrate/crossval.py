@@ -7,7 +7,7 @@ same points give the same folds. From the errors so found come the bands.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from planner.calibrate.fit import Block, Values, fit, group_of
 from planner.calibrate.points import OPEN, Point
 from planner.calibrate.score import Outcome, Score, score
 from planner.perf.bands import COVERED_FRAC, METRICS, RULES, WIDEST, row_name
+from planner.progress import Count, Stage, Tell
 from planner.schema.catalog import Catalog
 
 Array = NDArray[np.float64]
@@ -47,7 +48,7 @@ def cross_validate(
     catalog: Catalog,
     fitted: Mapping[str, float],
     *,
-    told: Callable[[str], None],
+    tell: Tell,
     count: int = FOLDS,
 ) -> Outcome:
     """Scores of all points, each by the fit that held out its group.
@@ -57,16 +58,16 @@ def cross_validate(
     points : all that can be predicted.
     blocks : of `fit.blocks_of`.
     fitted : rows of the fit to all points, where each fold starts.
-    told : takes a line of progress a fold.
+    tell : told before every fold.
     """
     folds = folds_of(points, count)
     outcomes = []
     for fold in range(count):
+        tell(Stage("cross-validate", Count(fold, count, "folds")))
         kept = [np.array([folds[group_of(p)] != fold for p in b.points], bool) for b in blocks]
         rows = fit(blocks, fitted, kept=kept, evaluations_max=EVALUATIONS_MAX)
         out = [p for p in points if folds[group_of(p)] == fold]
         outcomes.append(score(out, catalog, rows))
-        told(f"fold {fold + 1} of {count}: {len(out):,} points held out")
     return Outcome(
         scores=tuple(s for o in outcomes for s in o.scores),
         refused=tuple(r for o in outcomes for r in o.refused),

@@ -13,7 +13,7 @@ a layer, a sequence, a request) are not measured by kernels: `calibrate overlay`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import combinations
@@ -24,6 +24,7 @@ import numpy as np
 from planner.calibrate import naming
 from planner.errors import ScenarioError
 from planner.perf.step_time import shape_frac
+from planner.progress import Count, Stage, Tell, unheard
 from planner.schema.catalog import Accelerator, Catalog
 from planner.units import GIGA, MICRO, TERA
 
@@ -174,13 +175,12 @@ def works(memory_bytes: float) -> list[Work]:
     return [work for work in every if 2 * work.memory_bytes <= memory_bytes]
 
 
-def timed(
-    device: Device, told: Callable[[str], None] = lambda _: None, *, repeats: int = REPEATS
-) -> list[Timed]:
-    """Time everything; `told` takes a line before each piece of work."""
-    found = []
-    for work in works(device.memory_bytes):
-        told(f"time {work}")
+def timed(device: Device, *, repeats: int = REPEATS, progress: Tell | None = None) -> list[Timed]:
+    """Time everything; `progress` is told before each piece of work."""
+    found: list[Timed] = []
+    every = works(device.memory_bytes)
+    for work in every:
+        (progress or unheard)(Stage("time", Count(len(found), len(every), "pieces of work")))
         seconds = [s for s in device.times_s(work, repeats=repeats) if s > 0]
         if not seconds:
             raise ScenarioError(device.name, [f"no time was taken of {work}"])

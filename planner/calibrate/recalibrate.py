@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -18,6 +18,7 @@ from planner.calibrate.rows import band_rows, count_rows, fitted_rows, text_of
 from planner.calibrate.score import Outcome, score
 from planner.errors import ScenarioError
 from planner.perf.bands import RULES, Traits, band_factors
+from planner.progress import Stage, Tell, unheard
 from planner.schema.catalog import Catalog
 
 LEAST_POINTS = 100
@@ -43,7 +44,7 @@ def recalibrate(
     source: str,
     folds: int,
     today: date,
-    told: Callable[[str], None],
+    progress: Tell | None = None,
 ) -> Recalibration:
     """Fit, cross-validate and write.
 
@@ -54,7 +55,7 @@ def recalibrate(
     source : what the points are.
     folds : of the cross-validation.
     today : date of the rows.
-    told : takes lines of progress.
+    progress : told about every step.
 
     Raises
     ------
@@ -71,9 +72,10 @@ def recalibrate(
     if count < LEAST_POINTS:
         why = f"{count} rows can be fitted, {LEAST_POINTS} are needed for {len(PARAMETERS)} numbers"
         raise ScenarioError(str(path), [why])
-    told(f"fitting {len(PARAMETERS)} numbers to {count:,} points")
+    tell = progress or unheard
+    tell(Stage("fit"))
     after = fit(blocks, before)
-    held_out = cross_validate(first.points, blocks, known, after, told=told, count=folds)
+    held_out = cross_validate(first.points, blocks, known, after, tell=tell, count=folds)
     bands, counts = bands_from(held_out, known, before)
     after |= bands
     tpot = [np.log(1 + s.error) for s in trusted(held_out.scores) if s.metric == "tpot"]

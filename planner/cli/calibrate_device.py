@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from planner.cli.progress import progress_bar
 from planner.cli.shared import catalog_option, json_option, print_json, say, show
 
 
@@ -58,7 +59,8 @@ def command(
         ensure_folder(output / "calibration")
     name = accelerator_of(device, accelerator, known)
     say(f"{device.name}: measured as {name}, {device.software}")
-    times = timed(device, say, repeats=repeats)
+    with progress_bar(quiet=False) as progress:
+        times = timed(device, repeats=repeats, progress=progress)
     values = {row: known.calibration[row].value for row in known.calibration}
     found = reduced(times, known.accelerators[name], values)
     rows = rows_of(found, name, known, software=device.software, today=date.today())

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from planner.cli.progress import progress_bar
 from planner.cli.shared import catalog_option, json_option, print_json, say, show
 
 
@@ -69,14 +70,15 @@ def command(
     for path in (output, report):
         if path is not None:
             ensure_writable(path)
-    found = recalibrate(
-        points,
-        load_catalog(catalog),
-        source=source or points.name,
-        folds=folds,
-        today=date.today(),
-        told=say,
-    )
+    with progress_bar(quiet=False) as progress:
+        found = recalibrate(
+            points,
+            load_catalog(catalog),
+            source=source or points.name,
+            folds=folds,
+            today=date.today(),
+            progress=progress,
+        )
     held_out = trusted(found.held_out.scores)
     summary: dict[str, Any] = {
         "parameters": found.moved,
