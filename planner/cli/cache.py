@@ -53,8 +53,6 @@ def show_folder(*, as_json: bool) -> None:
 def clear(*, as_json: bool) -> None:
     """Remove everything that is kept.
 
-    Other planners may be at work meanwhile: they compute again what they need.
-
     \b
     Example:
         planner cache clear
