@@ -26,7 +26,7 @@ KINDS = {
     "mail": (600, 200, 3000, 60),
 }
 """Mean prompt and answer, and the promises on TTFT and TPOT [ms]."""
-LARGE = {"accelerators": ["h200-sxm"], "quantizations": ["bf16"]}
+LARGE = {"accelerators": ("h200-sxm",), "quantizations": ("bf16",)}
 """A replica is a whole node of eight: pools of 405 billion parameters share none."""
 
 
@@ -92,14 +92,14 @@ def measure(
 def main() -> None:
     """Small and medium fleets of a large and a small model."""
     refine = "--refine" in sys.argv[1:]
-    few = {"chat": 0.1, "search": 0.05, "code": 0.08, "mail": 0.05}
+    few = dict.fromkeys(KINDS, 0.02)
     for name, rates_rps, supply in (
         ("enterprise_405b", {"chat": 0.2, "search": 0.05}, {}),
         ("enterprise_405b", {"chat": 0.2, "search": 0.05}, LARGE),
         ("enterprise_405b", {"chat": 0.05, "mail": 0.05}, LARGE),
         ("enterprise_405b", few, LARGE),
         ("chat_8b", {"chat": 2.0, "search": 0.3}, {}),
-        ("chat_8b", {"chat": 150.0, "search": 30.0}, {"accelerators": ["h100-sxm"]}),
+        ("chat_8b", {"chat": 150.0, "search": 30.0}, {"accelerators": ("h100-sxm",)}),
     ):
         sys.stdout.write(measure(name, rates_rps, dict(supply), refine=refine))
         sys.stdout.flush()
