@@ -24,6 +24,10 @@ GRID = 1024
 """Points of the tables, equal steps in the fourth root of rate x time."""
 RENEWAL_SIGMAS = 8.0
 """Standard deviations of their number beyond the mean up to which arrivals are summed."""
+SERVERS_MAX = 512
+"""Of more than these an arrival finds all busy as seldom as of these."""
+NEAR = 1e-6
+"""Difference of two rates, in those of one server, below which its quotients take their limit."""
 TINY = 1e-12
 
 
@@ -148,38 +152,63 @@ class Met:
 
 
 def met_by_arrivals(utilization: Array, arrivals: Arrivals) -> Met:
-    r"""Servers that an arrival finds busy, of k at this utilization.
-
-    One: the GI/M/1 root. Several: Sakasegawa's chance that all are busy, times what bursts make of
-    it with infinitely many servers, where an arrival meets binomial moments (Takacs)
-
-    .. math:: B_r = \prod_{i \le r} \psi_i / (1 - \psi_i), \quad
-        \psi_i = (1 + i c_a^2 / (k \rho))^{-1 / c_a^2}
-
-    taken as negative binomial; Poisson arrivals meet a Poisson number.
+    """Servers that an arrival finds busy, of k at this utilization: see `servers`.
 
     Examples
     --------
     >>> calm = met_by_arrivals(np.array([0.5]), Arrivals(1.0, 4.0))
     >>> bursty = met_by_arrivals(np.array([0.5]), Arrivals(4.0, 4.0))
-    >>> float(calm.busy_frac[0]), bool(bursty.all_busy[0] > calm.all_busy[0])
-    (0.5, True)
+    >>> calm.busy_frac.round(5).tolist(), bool(bursty.all_busy[0] > calm.all_busy[0])
+    ([0.5], True)
     """
-    k, scv = arrivals.replicas, arrivals.scv
     rho = np.clip(utilization, TINY, 1.0 - 1e-9)
-    alone = delay_probability(rho, scv)
-    if k == 1.0:
+    if arrivals.replicas == 1.0:
+        alone = delay_probability(rho, arrivals.scv)
         return Met(alone, alone)
-    calm = np.asarray(rho ** (np.sqrt(2.0 * (k + 1.0)) - 1.0), float)
-    if not arrivals.bursty:
-        return Met(calm, rho)
-    load = k * rho
-    psi, twice = ((1.0 + i * scv / load) ** (-1.0 / scv) for i in (1.0, 2.0))
-    mean = psi / (1.0 - psi)
-    more = np.maximum(2.0 * mean * twice / (1.0 - twice) - mean**2, 1e-9)
-    tail = special.betainc(k, mean**2 / more, more / (mean + more))
-    all_busy = np.minimum(np.maximum(tail, calm), alone)
-    return Met(all_busy, np.clip(mean / k, rho, np.maximum(alone, rho)))
+    known = servers(max(arrivals.scv, 1.0), int(min(arrivals.replicas, SERVERS_MAX)))
+    place, places = np.sqrt(np.sqrt(rho)), np.linspace(0.0, 1.0, GRID + 1)
+    found = (np.interp(place, places, values) for values in (known.all_busy, known.busy_frac))
+    return Met(*(np.maximum(values, TINY) for values in found))
+
+
+@lru_cache(maxsize=256)
+def servers(scv: float, k: int) -> Met:
+    r"""What arrivals with gamma gaps meet of k exponential servers (GI/M/k), k > 1.
+
+    .. math:: P = \frac{1}{(1 - \sigma) S}, \quad S = \frac{1}{1 - \sigma} + \sum_{j=1}^k T_j, \quad
+        T_j = \binom{k}{j} \frac{1}{C_j (1 - \phi_j)} \frac{k (1 - \phi_j) - j}{k (1 - \sigma) - j}
+
+    .. math:: \phi_j = (1 + j c_a^2 / k \rho)^{-1 / c_a^2}, \quad
+        C_j = \prod_{i \le j} \phi_i / (1 - \phi_i)
+
+    and (C_1 / S) x the sum of T_2 ... T_k servers that are busy where not all are (Takacs,
+    Introduction to the Theory of Queues, 1962, ch. 2). Poisson arrivals: Erlang's C. With lognormal
+    services of CV 1 simulated chances are within 0.015 of it.
+
+    Returns
+    -------
+    Tables at equal steps of the utilization's fourth root from 0 to 1.
+    """
+    rho = np.linspace(0.0, 1.0, GRID + 1)[1:-1, None] ** 4
+    idle = 1.0 - delay_probability(rho, scv)
+    j = np.arange(1.0, k + 1.0)
+
+    def transform(s: Array) -> Array:
+        """Of the gaps, at s times the rate of one server."""
+        return np.asarray((1.0 + s * scv / (k * rho)) ** (-1.0 / scv), float)
+
+    phi = transform(j)
+    beyond = j - k * idle
+    beyond = np.where(np.abs(beyond) < NEAR, NEAR, beyond)  # a limit: both differences are 0
+    ratio = 1.0 + k * (transform(k * idle + beyond) - (1.0 - idle)) / beyond
+    moments = np.cumsum(np.log(phi) - np.log1p(-phi), axis=1)
+    ways = special.gammaln(k + 1.0) - special.gammaln(j + 1.0) - special.gammaln(k - j + 1.0)
+    terms = ways - moments + np.log(np.maximum(ratio, TINY) / (1.0 - phi))
+    total = np.logaddexp(-np.log(idle[:, 0]), special.logsumexp(terms, axis=1))
+    all_busy = np.exp(-total) / idle[:, 0]
+    some = np.exp(moments[:, 0] - total + special.logsumexp(terms[:, 1:], axis=1))
+    tables = (all_busy, some / k + all_busy)
+    return Met(*(np.concatenate([[0.0], values, [1.0]]) for values in tables))
 
 
 def delay_probability(utilization: Array, scv: float) -> Array:

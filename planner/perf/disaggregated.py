@@ -17,9 +17,9 @@ design docs, disaggregated serving). Time per output token counts from there and
 The formulas of both stages are those of `queueing`; the link is a queue M/G/1. Waits of the three
 are taken as independent, their sum as gamma. Decode sees the burstiness of the pool's stream:
 prefill smooths it, which is left out, on the safe side. Against simulation (8B to 405B and
-experts, three pairs of lengths, pools of 1 to 16 units) the largest rate errs by 2 % in the mean
-with Poisson arrivals, 9 in 10 within 5 %; by 6 % with arrivals of CV 2, 9 in 10 within 13 %, and
-by up to 43 % too high for a unit alone.
+experts, three pairs of lengths, pools of 1 to 8 units) the largest rate errs by 2 % in the mean
+with Poisson arrivals, 9 in 10 within 4 %; by 3 % with arrivals of CV 2, 9 in 10 within 6 %; it is
+too high by 7 % at most.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ from planner.perf.operating_point import (
     tpot_exceeds,
     ttft_exceeds,
 )
-from planner.perf.prefill_queue import UTILIZATION_MAX, Wait, Work, prefill_work, wait_time
+from planner.perf.prefill_queue import UTILIZATION_MAX, Wait, Work, wait_time
 from planner.perf.queueing import Binding, Capacity, Promise, largest_rate, log_ratio, quantile
 from planner.perf.replica import Replica
-from planner.perf.steps import batches, take
+from planner.perf.steps import take
 
 Array = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -206,7 +206,7 @@ def percentiles(
     replicas: float = 1.0,
     stability_rps: Array | None = None,
 ) -> tuple[Array, Array]:
-    """TTFT (with its margin of 5 %) and TPOT at the percentiles [s], each (candidates,).
+    """TTFT and TPOT at the percentiles [s], each (candidates,).
 
     inf beyond the stability limit. `rate_rps` is of one unit, a number or (candidates,).
     """
@@ -218,13 +218,12 @@ def percentiles(
     for group in _groups(unit, lengths, rate < stable, arrival_cv=arrival_cv, replicas=replicas):
         at = group.index
         settled = _settle(group, rate[at], stable[at])
-        for found, exceeds, percentile in (
-            (ttft, settled.late, ttft_percentile),
-            (tpot, settled.slow, tpot_percentile),
+        for found, exceeds, allowed in (
+            (ttft, settled.late, 1.0 - ttft_percentile),
+            (tpot, settled.slow, queueing.allowed_frac(tpot_percentile, stream)),
         ):
-            times = quantile(exceeds, at.shape, queueing.allowed_frac(percentile, stream))
+            times = quantile(exceeds, at.shape, allowed)
             found[at] = np.where(settled.steady, times, np.inf)
-    ttft *= queueing.TTFT_MARGIN
     return ttft, tpot
 
 
@@ -314,33 +313,25 @@ def _settle(group: _Group, rate_rps: Array, stability_rps: Array) -> _Settled:
     unit, lengths = group.unit, group.lengths
     each_rps = rate_rps / unit.prefill_replicas
     ready = operate(unit.prefill, _prompts(lengths), group.prefill, rate_rps=each_rps)
-    ready = replace(ready, wait=_batch_wait(ready))
     own = _answering(unit.decode), _answers(lengths), group.decode
     answering = operate(*own, rate_rps=rate_rps / unit.decode_replicas)
     spread = spread_of(answering)
     blocked = admission_of(answering, spread, stability_rps / unit.decode_replicas)
     link = _link_wait(unit.transfer, lengths, each_rps, group.link)
     moved = np.outer(unit.transfer.token_s, lengths.input_tokens) + unit.transfer.latency_s[:, None]
-    after = moved + answering.service.mean_s
+    after = moved + answering.service.free_s
+    begun, first = ready.service, answering.service
     service = replace(
-        ready.service, free_s=ready.service.free_s + after, queued_s=ready.service.queued_s + after
+        begun,
+        free_s=begun.free_s + after,
+        queued_s=begun.queued_s + after,
+        varying_s=begun.varying_s + first.varying_s,
+        free_variance_s2=begun.free_variance_s2 + first.free_variance_s2,
+        queued_variance_s2=begun.queued_variance_s2 + first.free_variance_s2,
     )
     wait = _sum(_sum(ready.wait, link), answering.wait)
     ready = replace(ready, service=service, wait=wait)
     return _Settled(ready, answering, spread, blocked, link.utilization)
-
-
-def _batch_wait(point: Point) -> Wait:
-    """Wait for prefill where steps are not full: their extras are shared by fewer prompts.
-
-    A prompt that waits is one of a batch as often as the batch is large: of 1 + those gathered.
-    """
-    replica, lengths, arrivals = point.replica, point.lengths, point.arrivals
-    batch = batches(replica, lengths, arrivals, point.rate_rps)
-    shared = 1.0 + batch.gathered
-    extra_s = batch.time_s(shared) / shared - batch.each_s
-    work = prefill_work(replica, lengths, point.times, arrivals, np.maximum(extra_s, 0.0))
-    return wait_time(work, rate_rps=point.rate_rps, arrivals=arrivals)
 
 
 def _link_wait(transfer: Transfer, lengths: Lengths, rate_rps: Array, arrivals: Arrivals) -> Wait:
@@ -377,8 +368,7 @@ def _largest(group: _Group, promise: Promise, *, stable: Array, utilization_max:
 
 def _violation(settled: _Settled, promise: Promise) -> tuple[Array, Whole]:
     """Logarithm of the worse of the two chances to exceed over its allowance, and its cause."""
-    ttft_s = promise.ttft_s / queueing.TTFT_MARGIN
-    chance, unblocked = ttft_exceeds(settled.ready, settled.blocked, ttft_s)
+    chance, unblocked = ttft_exceeds(settled.ready, settled.blocked, promise.ttft_s)
     late = log_ratio(chance, promise.ttft_miss_frac)
     slow = log_ratio(settled.slow(promise.tpot_s), promise.tpot_miss_frac)
     only_blocked = log_ratio(unblocked, promise.ttft_miss_frac) <= 0

@@ -19,10 +19,12 @@ from planner.perf.decode_tail import (
     gamma_tail,
     mean_and_variance_s,
     spread,
+    three_points,
     tpot_tail,
 )
 from planner.perf.lengths import Lengths
 from planner.perf.prefill_queue import (
+    TINY_S,
     UTILIZATION_MAX,
     Service,
     StepTimes,
@@ -30,6 +32,7 @@ from planner.perf.prefill_queue import (
     prefill_work,
     service_time,
     step_times,
+    unshared_s,
     wait_time,
 )
 from planner.perf.replica import Replica
@@ -100,8 +103,11 @@ def _settle(
         "kv_tokens": steps.kv_tokens * crowding,
     }
     times = step_times(replica, **load)
-    work = prefill_work(replica, lengths, times, arrivals)
-    wait = wait_time(work, rate_rps=steps.rate_rps, arrivals=arrivals)
+    alone = unshared_s(replica, lengths, steps=steps, sequences=load["sequences"], times=times)
+    work = prefill_work(replica, lengths, times, arrivals, alone)
+    # What is left of a step that only decodes, for those that come in one.
+    vacation_s = 0.5 * steps.busy_frac * (1.0 - steps.prefill_frac) * times.plain_s
+    wait = wait_time(work, rate_rps=steps.rate_rps, arrivals=arrivals, vacation_s=vacation_s)
     stall = stall_time(replica, lengths, steps=steps, times=times)
     service = service_time(
         replica,
@@ -177,20 +183,27 @@ def admission_of(point: Point, spread: Spread, stability_rps: Array) -> Blocking
 def ttft_exceeds(point: Point, blocked: Blocking, ttft_s: Array) -> tuple[Array, Array]:
     """P(TTFT > ttft_s) with and without the wait for cache or slots, each (candidates,).
 
-    Mixture over prompts (nodes), over whether one waits for prefill, and for admission.
+    Mixture over prompts (nodes), over whether one waits for prefill, and for admission. A wait
+    lasts as it would alone times `longer`: in a long one more prompts gather.
     """
-    wait, weights = point.wait, point.lengths.weights
-    free = _exceeds(point.service.free_s, ttft_s) @ weights
-    left = ttft_s[:, None] - point.service.queued_s
-    waited = gamma_tail(left, wait.mean_s[:, None], wait.variance_s2[:, None]) @ weights
+    wait, service, weights = point.wait, point.service, point.lengths.weights
+    free_sd = np.sqrt(service.free_variance_s2)
+    free = np.zeros_like(ttft_s)
+    for node, weight in three_points(2.0 * free_sd / np.maximum(service.varying_s, TINY_S)):
+        free += (weight * _exceeds(service.free_s + node * free_sd, ttft_s)) @ weights
+    alone = wait.mean_s[:, None]
+    waits = service.longer * alone
+    left = ttft_s[:, None] - service.queued_s + waits - alone
+    variance = service.longer**2 * wait.variance_s2[:, None] + service.queued_variance_s2
+    waited = gamma_tail(left, waits, variance) @ weights
     open_frac = wait.prob * waited + (1.0 - wait.prob) * free
     both = open_frac.copy()
     shut = np.flatnonzero(blocked.prob > 1e-9)
     if shut.size:
-        mean = wait.overall_s + blocked.mean_s
+        mean = service.longer * wait.overall_s[:, None] + blocked.mean_s[:, None]
         square = wait.prob * (wait.variance_s2 + wait.mean_s**2)
         variance = square - wait.overall_s**2 + blocked.mean_s**2
-        tail = gamma_tail(left[shut], mean[shut, None], variance[shut, None]) @ weights
+        tail = gamma_tail(left[shut], mean[shut], variance[shut, None]) @ weights
         both[shut] += blocked.prob[shut] * (tail - open_frac[shut])
     return open_frac if not shut.size else both, open_frac
 

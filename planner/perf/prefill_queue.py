@@ -1,11 +1,14 @@
 r"""Waiting for prefill: a queue served in prompt tokens, in units of time.
 
 While prompts wait, every step is full, so a prompt of I' tokens to compute occupies the replica
-for its share of full steps plus its own attention. A wait is a geometric sum of ladder heights,
-those of gamma gaps: Pollaczek-Khinchine for Poisson arrivals, GI/M/1 for exponential prompts,
-Sakasegawa's G/G/k for k replicas behind a work-aware balancer; its tail is taken as gamma
-(exponential tails are accurate beyond the 90th percentile: Abate, Choudhury, Whitt, Operations
-Research 43(5), 1995; ladder heights: Asmussen, Applied Probability and Queues, 2003, ch. VIII).
+for its share of full steps plus its own attention, and short ones for what their steps cost beyond
+that. A wait is a geometric sum of ladder heights, those of gamma gaps: Pollaczek-Khinchine for
+Poisson arrivals, GI/M/1 for exponential prompts, GI/M/k for k replicas behind a work-aware
+balancer, with 1 / k of the mean. Steps that only decode are vacations of prefill: what is left of
+them adds to every wait. Tails are taken as gamma (exponential tails are accurate beyond the 90th
+percentile: Abate, Choudhury, Whitt, Operations Research 43(5), 1995; ladder heights: Asmussen,
+Applied Probability and Queues, 2003, ch. VIII; vacations: Fuhrmann, Cooper, Operations Research
+33(5), 1985).
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ Array = NDArray[np.float64]
 UTILIZATION_MAX = 0.999
 TINY = 1e-30
 TINY_S = 1e-12
+FAR = 3.0
+"""Wait, in means, up to which what gathers meanwhile is taken as linear: that of late requests."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +89,19 @@ class Service:
     """Over both, without the remainder of the step in progress."""
     filled_s: Array
     """Part of it in which later prompts fill the last step."""
+    varying_s: Array
+    """Part of `free_s` that varies: the step in progress, and how many come later."""
+    free_variance_s2: Array
+    """Of that part."""
+    queued_variance_s2: Array
+    """Of `queued_s`, at the mean wait."""
+    longer: Array
+    """Time to first token grows by so much with each second of wait: more prompts gather in it."""
 
 
-def wait_time(work: Work, *, rate_rps: Array, arrivals: Arrivals) -> Wait:
+def wait_time(
+    work: Work, *, rate_rps: Array, arrivals: Arrivals, vacation_s: Array | float = 0.0
+) -> Wait:
     r"""Wait in a GI/G/1 queue, or G/G/k where `arrivals.replicas` = k > 1.
 
     .. math:: W | W > 0 = H_1 + ... + H_N, \quad P(N = n) = (1 - \sigma) \sigma^{n-1}
@@ -94,12 +109,14 @@ def wait_time(work: Work, *, rate_rps: Array, arrivals: Arrivals) -> Wait:
     A wait is a geometric sum of ladder heights H (what is left of a prompt when the next one
     comes), with sigma the chance to wait: exact for M/G/1 (Pollaczek-Khinchine) and GI/M/1. In
     between, the mean moves with the load from that of a lone cluster to the Allen-Cunneen limit
-    of heavy traffic. With k replicas the chance is Sakasegawa's and the mean 1 / k.
+    of heavy traffic. With k replicas the chance is that of GI/M/k and the mean 1 / k.
 
     Parameters
     ----------
     work : moments of the service time.
     rate_rps : arrivals per server.
+    vacation_s : mean time for which an arrival keeps its server from others before service: they
+        are sent elsewhere while there is one without (k > 1).
 
     Returns
     -------
@@ -117,7 +134,8 @@ def wait_time(work: Work, *, rate_rps: Array, arrivals: Arrivals) -> Wait:
     k, first = arrivals.replicas, work.first_s
     rho = np.minimum(rate_rps * first, UTILIZATION_MAX)
     delayed = delay_probability(rho, arrivals.scv)
-    met = met_by_arrivals(rho, arrivals)
+    avoided = rho if k == 1.0 else np.minimum(rho + rate_rps * vacation_s, UTILIZATION_MAX)
+    met = met_by_arrivals(avoided, arrivals)
     service_scv = np.maximum(work.second_s2 / first**2 - 1.0, 0.0)
     crowded = first * (arrivals.scv + service_scv) / (arrivals.scv + 1.0)
     height = work.ladder_s + rho * (crowded - work.ladder_s)
@@ -144,7 +162,7 @@ def prefill_work(
     lengths: Lengths,
     times: StepTimes,
     arrivals: Arrivals,
-    extra_s: Array | float = 0.0,
+    alone_s: Array | float = 0.0,
 ) -> Work:
     r"""Moments of a prompt's share of full steps and its own attention.
 
@@ -152,13 +170,13 @@ def prefill_work(
 
     for gamma gaps of shape a = 1 / scv: the gap that ends within X has density t^(a-1) where
     gaps are short, and longer prompts are met more often, as X^a. Residual life where a = 1.
-    `extra_s` is what a prompt takes beyond its share, (candidates,).
+    `alone_s` is what a prompt takes beyond its share, (candidates,): see `unshared_s`.
     """
     share = times.full_s / times.room_tokens
     x = np.outer(share, lengths.computed_tokens)
     x += np.outer(replica.prefill_context_s, lengths.context_tokens)
-    x += np.broadcast_to(extra_s, share.shape)[:, None]
-    first = share * lengths.computed + replica.prefill_context_s * lengths.context_mean + extra_s
+    x += np.broadcast_to(alone_s, share.shape)[:, None]
+    first = share * lengths.computed + replica.prefill_context_s * lengths.context_mean + alone_s
     second = (x * x) @ lengths.weights * lengths.square_ratio
     a = 1.0 / max(arrivals.scv, 1.0)
 
@@ -169,6 +187,24 @@ def prefill_work(
 
     met = (1.0 + a) * moment(a)
     return Work(first, second, moment(1.0 + a) / met, 2.0 * moment(2.0 + a) / ((2.0 + a) * met))
+
+
+def unshared_s(
+    replica: Replica, lengths: Lengths, *, steps: Steps, sequences: Array, times: StepTimes
+) -> Array:
+    """Time that a prompt takes beyond its share of a full step, (candidates,).
+
+    Steps that are not full spread what they cost anyway over fewer tokens. Where n >= 1 prompts
+    share a step in the mean, their number is taken as Poisson and one at least: a prompt meets
+    steps of many more often, with 2 n - 1 in the mean while n is small.
+    """
+    number = steps.arrivals / np.maximum(steps.prefill_frac, TINY_S)
+    tokens = lengths.computed * np.maximum(number, 2.0 * number - 1.0)
+    fixed_s = times.full_s - work_s(replica, replica.budget_tokens)
+    step_s = fixed_s + work_s(replica, replica.decode_tokens * sequences + tokens)
+    token_s = step_s / np.maximum(tokens, 1.0)
+    beyond_s = np.maximum(token_s - times.full_s / times.room_tokens, 0.0)
+    return np.asarray(lengths.computed * beyond_s, float)
 
 
 def chunks_of(lengths: Lengths, room_tokens: Array) -> tuple[Array, Array]:
@@ -210,40 +246,30 @@ def service_time(
     most = (times.fill_s / times.room_tokens)[:, None] * (times.room_tokens[:, None] - last)
     scale = stall_s[:, None] / np.maximum(np.maximum(most, stall_s[:, None]), TINY)
     in_front = before * times.full_s[:, None]
+    scatter = lengths.input_square / lengths.input_mean**2  # over prompts, E[I^2] / E[I]^2
     joining = wait.joining[:, None]
 
-    def filled(waited: Array) -> Array:
-        exposed = (waited + residual)[:, None] + in_front
-        later = joining * arrivals_after(rate_rps[:, None] * exposed, arrivals)
-        return np.asarray(most * -np.expm1(-scale * later), float)
+    def filled(waited: Array) -> tuple[Array, Array]:
+        """Mean and variance of it over their number: Poisson, that of a cluster geometric."""
+        expected = rate_rps[:, None] * ((waited + residual)[:, None] + in_front)
+        later = joining * arrivals_after(expected, arrivals)
+        left = np.exp(-scale * later)
+        number = later * scatter + (later - joining * expected) ** 2
+        return most * (1.0 - left), (most * scale * left) ** 2 * number
 
-    later, behind = filled(np.zeros_like(residual)), filled(wait.mean_s)
+    later, later_variance = filled(np.zeros_like(residual))
+    behind, behind_variance = filled(wait.mean_s)
     free, queued = own + later, own + behind
-    ahead = residual + _gated_s(
-        replica, lengths, rate_rps=rate_rps, steps=steps, times=times, wait=wait
-    )
+    phase = (residual * (2.0 / 3.0 * times.plain_s - residual))[:, None]
+    more = (filled(FAR * wait.mean_s)[0] - behind) / ((FAR - 1.0) * wait.mean_s)[:, None]
     prob = wait.prob[:, None]
     return Service(
-        free_s=free + ahead[:, None],
-        queued_s=queued + ahead[:, None],
+        free_s=free + residual[:, None],
+        queued_s=queued + residual[:, None],
         mean_s=prob * queued + (1.0 - prob) * free,
         filled_s=prob * behind + (1.0 - prob) * later,
+        varying_s=residual[:, None] + later,
+        free_variance_s2=phase + later_variance,
+        queued_variance_s2=phase + behind_variance,
+        longer=1.0 + more,
     )
-
-
-def _gated_s(
-    replica: Replica,
-    lengths: Lengths,
-    *,
-    rate_rps: Array,
-    steps: Steps,
-    times: StepTimes,
-    wait: Wait,
-) -> Array:
-    """Batch service is gated: prompts that arrive in a step wait for its end [s]."""
-    tokens = steps.arrivals * lengths.computed / np.maximum(steps.prefill_frac, 1e-9)
-    empty = np.clip(1.0 - tokens / times.room_tokens, 0.0, 1.0)
-    share = np.minimum(
-        np.minimum(rate_rps * replica.token_s * lengths.computed, wait.utilization), UTILIZATION_MAX
-    )
-    return np.asarray(empty * share * times.plain_s / (1.0 - share), float)

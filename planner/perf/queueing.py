@@ -4,17 +4,17 @@ The analytic model prices every candidate: mean-step fixed point, prefill queue,
 gaps between tokens, admission to the cache. Against simulation of the same step-time equation (8B
 to 405B and experts, prompts of 500 to 8,000 tokens, lengths of CV 1 and 1.5, pools of 1 to 16) the
 largest rate errs by 3 % in the mean with Poisson arrivals, 9 in 10 within 7 %. With arrivals of
-CV 2 it errs by 10 %, to the safe side: alone by 14 %, where a promise holds only at a small share
-of the stability limit and hangs on the chance of two arrivals at once, in pools of 8 or more by
-6 %. Promises on gaps between tokens err by 5 %. Nothing is planned above 80 % of the stability
-limit, or 70 % when bursty: there the formulas are not to be trusted.
+CV 2 it errs by 6 %, to the safe side but for prompts of 8,000 tokens in pools of 2 to 8, whose
+time per token makes it up to 20 % too high. Promises on gaps between tokens err by 5 %. Nothing
+is planned above 80 % of the stability limit, or 70 % when bursty: there the formulas are not to be
+trusted.
 
 References
 ----------
 Abate, Choudhury, Whitt, Exponential approximations for tail probabilities in queues,
-Operations Research 43(5), 1995. Sakasegawa, An approximation formula L_q = a rho^b / (1 - rho),
-Annals of the Institute of Statistical Mathematics 29, 1977. Li, Dai, Peng, Throughput-optimal
-scheduling for LLM inference, arXiv 2504.07347, 2025 (stability).
+Operations Research 43(5), 1995. Takacs, Introduction to the Theory of Queues, 1962, ch. 2
+(GI/M/k). Li, Dai, Peng, Throughput-optimal scheduling for LLM inference, arXiv 2504.07347, 2025
+(stability).
 """
 
 from __future__ import annotations
@@ -46,13 +46,11 @@ from planner.perf.token_gaps import gap_exceeds
 Array = NDArray[np.float64]
 Whole = NDArray[np.int64]
 
-TTFT_MARGIN = 1.05
-"""Predicted time to first token x this meets the target: the formula is low by up to 5 % below
-80 % of the stability limit when arrivals are Poisson."""
 BURST_MARGIN = 0.2
-"""Chances predicted for bursty streams are low by up to this share (1 - 1 / CV^2), which counts
-where clusters decide and the rate moves by several percent for each percent of chance. Calibrated
-on half of the simulated cells, tested on the others (`tests.benchmarks.rates`)."""
+"""Chances predicted for bursty streams to exceed a time per token are low by up to this share
+(1 - 1 / CV^2), which counts where clusters decide and the rate moves by several percent for each
+percent of chance. Calibrated on half of the simulated cells, tested on the others
+(`tests.benchmarks.rates`). Time to first token needs none."""
 GAP_MARGIN = 1.1
 """Predicted share of long gaps x this meets the target; calibrated and tested in the same way."""
 UTILIZATION_MAX = 0.8
@@ -264,7 +262,7 @@ def violation(
 
     Each (candidates,).
     """
-    ttft, ttft_open = ttft_exceeds(point, blocked, promise.ttft_s / TTFT_MARGIN)
+    ttft, ttft_open = ttft_exceeds(point, blocked, promise.ttft_s)
     late = log_ratio(ttft, promise.ttft_miss_frac)
     slow = log_ratio(tpot_exceeds(point, spread, promise.tpot_s), promise.tpot_miss_frac)
     unblocked = log_ratio(ttft_open, promise.ttft_miss_frac) <= 0
@@ -301,7 +299,7 @@ def percentiles(
     replicas: float = 1.0,
     stability_rps: Array | None = None,
 ) -> tuple[Array, Array]:
-    """TTFT (with its margin of 5 %) and TPOT at the percentiles [s], each (candidates,).
+    """TTFT and TPOT at the percentiles [s], each (candidates,).
 
     inf beyond the stability limit. `rate_rps` is of one replica, a number or (candidates,).
     At the rate of `lambda_star` they are at most the targets.
@@ -321,10 +319,10 @@ def percentiles(
         return tpot_exceeds(point, spread, time_s)
 
     unknown = ~(point.steady & (rate < stable))
-    first, each = (allowed_frac(share, arrivals) for share in (ttft_percentile, tpot_percentile))
-    ttft = np.where(unknown, np.inf, quantile(late, stable.shape, first))
+    each = allowed_frac(tpot_percentile, arrivals)
+    ttft = np.where(unknown, np.inf, quantile(late, stable.shape, 1.0 - ttft_percentile))
     tpot = np.where(unknown, np.inf, quantile(slow, stable.shape, each))
-    return ttft * TTFT_MARGIN, tpot
+    return ttft, tpot
 
 
 def zero_load(
@@ -401,7 +399,7 @@ def promise_of(
     """Targets, a number or (candidates,), for candidates of this shape under a stream."""
     return Promise(
         _finite(ttft_s, shape),
-        allowed_frac(ttft_percentile, arrivals),
+        1.0 - ttft_percentile,
         _finite(tpot_s, shape),
         allowed_frac(tpot_percentile, arrivals),
         None if gap_s is None else _finite(gap_s, shape),

@@ -9,8 +9,8 @@ most requests. Counts are zero with their own chance, else the sum has the momen
 References
 ----------
 Conway, Maxwell, Miller, Theory of Scheduling, 1967, section 8-6 (delay busy periods):
-E = c / (1 - rho), Var = lambda c E[X^2] / (1 - rho)^3. Sakasegawa, Annals of the Institute of
-Statistical Mathematics 29, 1977 (chance that k servers are all busy).
+E = c / (1 - rho), Var = lambda c E[X^2] / (1 - rho)^3. Takacs, Introduction to the Theory of
+Queues, 1962 (chance that k servers are all busy).
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def routed(utilization: Array, avoided: Array, arrivals: Arrivals) -> Routed:
     >>> one.to_busy.tolist(), one.to_idle.tolist()
     ([1.0], [[1.0]])
     >>> many = routed(np.array([0.5]), none, Arrivals(1.0, 5000.0))
-    >>> many.to_busy.round(6).tolist(), many.to_idle.round(6).tolist()
+    >>> many.to_busy.round(5).tolist(), many.to_idle.round(5).tolist()
     ([0.0], [[2.0]])
     """
     met = met_by_arrivals(np.clip(utilization, TINY, UTILIZATION_MAX), arrivals)
@@ -190,7 +190,8 @@ def stalled(
     alone = silence(every / 2.0 + used, arrivals) - silence(every / 2.0, arrivals)
     one_frac = one_frac * np.exp(-alone * to_busy)
     one, square = stall.mean_s[:, None] * growth, stall.square_s2[:, None] * growth**3
-    clustered = 1.0 - (gathering * to_busy + (every - gathering) * to_idle) / count
+    # Those behind it, and those of a burst, are not among the mean step's.
+    clustered = 1.0 - (every - gathering) * to_idle / count
     joined_s = np.maximum(clustered, 0.0) * drag_s
     total = count * (one + joined_s) - np.minimum(filled_s[:, None], behind * one)
     with_drag = 2.0 * (stall.square_s2 / stall.mean_s)[:, None] * growth**2 * drag_s

@@ -25,13 +25,16 @@ from numpy.typing import NDArray
 
 from planner.perf.decode_tail import gamma_tail
 from planner.perf.lengths import Lengths
-from planner.perf.queueing import TTFT_MARGIN, Binding, Capacity
+from planner.perf.queueing import Binding, Capacity
 from planner.perf.replica import Replica, step_s
 
 Array = NDArray[np.float64]
 
 SIZES = tuple(2**i for i in range(9))
 """Batch sizes that are tried: 1 to 256."""
+TTFT_MARGIN = 1.05
+"""Predicted time to first token x this meets the target: waits of batches have no table of errors
+against simulation."""
 SHARES = np.linspace(0.02, 1.0, 50)
 """Shares of the planned utilization at which promises are tried; the rate is rounded down."""
 

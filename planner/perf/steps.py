@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.perf.arrivals import Arrivals, step_batch
+from planner.perf.arrivals import Arrivals, met_by_arrivals, step_batch
 from planner.perf.lengths import Lengths
 from planner.perf.replica import Replica
 
@@ -168,8 +168,6 @@ class Batches:
 
     prompts: Array
     """That gathered while those before them were computed, one at least."""
-    gathered: Array
-    """Those that join a replica in the time of one batch, none too."""
     each_s: Array
     """Time for one of the prompts of a full step."""
     fixed_s: Array
@@ -189,10 +187,10 @@ class Batches:
 def batches(replica: Replica, lengths: Lengths, arrivals: Arrivals, rate_rps: Array) -> Batches:
     r"""Batch service of prompts where nothing decodes.
 
-    .. math:: n = u / (1 - e^{-u}), \quad u = \lambda \rho^{\sqrt{2 (k + 1)} - 2} T(n)
+    .. math:: n = u / (1 - e^{-u}), \quad u = \lambda T(n) P / \rho
 
     n prompts, one at least (Poisson), gathered in the time T of those before them; with k replicas
-    they join one that is busy as often as all are (Sakasegawa). Damped Newton from n = 1.
+    they join one that is busy as often as all are, P (Erlang's C). Damped Newton from n = 1.
     """
     budget = replica.budget_tokens
     extra_s = replica.overhead_s + replica.prefill_step_s
@@ -201,24 +199,24 @@ def batches(replica: Replica, lengths: Lengths, arrivals: Arrivals, rate_rps: Ar
     each_s = each_s + replica.prefill_context_s * lengths.context_mean
     found = Batches(
         prompts=np.ones_like(rate_rps),
-        gathered=np.zeros_like(rate_rps),
         each_s=each_s,
         fixed_s=extra_s * (1.0 + lengths.extra_chunks(budget) - filled),
         weights_s=replica.weights_s,
         hidden_s=np.outer(work_s(replica, budget) / budget, lengths.computed_tokens),
         shares=lengths.weights,
     )
-    power = np.sqrt(2.0 * (arrivals.replicas + 1.0)) - 2.0
+    stream = Arrivals(1.0, arrivals.replicas)
     for _ in range(NEWTON_STEPS):
         time = found.time_s(found.prompts)
-        joining = np.minimum(rate_rps * time / found.prompts, 1.0) ** power
+        met = met_by_arrivals(np.minimum(rate_rps * time / found.prompts, 1.0), stream)
+        joining = met.all_busy / met.busy_frac
         gathered = np.maximum(rate_rps * joining * time, TINY)
         some = -np.expm1(-gathered)
         slope = (some - gathered * (1.0 - some)) / some**2
         gap = gathered / some - found.prompts
         step = gap / np.maximum(1.0 - slope * rate_rps * joining * each_s, 0.05)
-        prompts = np.maximum(found.prompts + (step if power <= 0 else step / 2.0), 1.0)
-        found = replace(found, prompts=prompts, gathered=gathered)
+        prompts = np.maximum(found.prompts + (step if stream.replicas == 1.0 else step / 2.0), 1.0)
+        found = replace(found, prompts=prompts)
         if np.all(np.abs(gap) < CONVERGED * prompts):
             break
     return found
