@@ -164,7 +164,7 @@ def notes(decided: Decided, books: Books, today: date) -> list[str]:
     limit = decided.case.catalog.assumptions[STALE].value
     stale = [given for given in books.inputs if is_stale(given, today, limit)]
     guessed = [given for given in books.inputs if given.basis == "estimated"]
-    found = [*_about_rates(decided), *decided.case.offers.notes]
+    found = [*_about_rates(decided), *_about_prefix_hits(decided), *decided.case.offers.notes]
     if stale:
         found.append(f"Prices older than {limit:.0f} days: {_list(stale)}.")
     if guessed:
@@ -196,9 +196,25 @@ def _about_rates(decided: Decided) -> Iterator[str]:
         )
     else:
         yield (
-            "Rates are the formulas' lambda*, not simulated: the gap is proven for them alone; "
+            "Rates are the formulas', not simulated: the gap is proven for them alone; "
             "planner verify simulates this fleet, planner solve --refine with more time plans on "
             "simulated rates."
+        )
+
+
+def _about_prefix_hits(decided: Decided) -> Iterator[str]:
+    """What routing must do for the hits that rates count on."""
+    table = decided.case.table
+    pools = [
+        decided.axes.kept[c] for c, s in decided.used_pools if decided.whole_peak(c, s).max() > 1
+    ]
+    classes = {table.configurations[i].demand_class for i in pools}
+    named = [table.classes[d] for d in sorted(classes) if table.lengths[d].prefix_hit_frac > 0]
+    if named:
+        yield (
+            f"{', '.join(named)}: rates count on all stated prefix hits and on evenly loaded "
+            "replicas at once; in simulated pools at 60 % of hits, routing by prefix kept up to "
+            "10 % less (docs/latency.md)."
         )
 
 
