@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+EXPORTED = ("Billed cost = cash out", "Effective cost = cost in profit and loss")
+"""Pairs of the FOCUS export."""
+
 
 @dataclass(frozen=True)
 class Tie:

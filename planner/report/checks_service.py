@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from planner.report.balances import EXPORTED
 from planner.report.check import SHARE_FORMAT, Check, Parts
 from planner.report.style import CENTS
 
@@ -46,9 +47,11 @@ def _focus(parts: Parts) -> list[Check]:
     if parts.balances.focus_problem:
         return [
             Check(
-                name="FOCUS export", note=parts.balances.focus_problem, found_value=0.0,
-                expected_value=1.0, style=SHARE_FORMAT,
+                name=f"FOCUS export: {name[0].lower()}{name[1:]}",
+                note=parts.balances.focus_problem, found_value=0.0, expected_value=1.0,
+                style=SHARE_FORMAT,
             )
+            for name in EXPORTED
         ]  # fmt: skip
     return [
         Check(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.errors import PlannerError
 from planner.finance import deferred
 from planner.finance.ledger import Line
 from planner.report.ledger_view import CAPEX, View, category_of, lags, terms, view
@@ -182,6 +183,8 @@ def _needed_lots(plan: Plan, row: FleetRow) -> Array:
     candidates = {one.id: one for one in plan.candidates}
     total = np.zeros((len(plan.periods), len(plan.blocks)))
     for pool in plan.pools:
+        if pool.candidate not in candidates:
+            raise PlannerError(f"{pool.candidate}: a pool of the plan is no candidate of it")
         one = candidates[pool.candidate]
         if pool.site == row.site:
             total += np.asarray(pool.replicas, float) * one.gpus_on(row.accelerator) / row.lot_gpus

@@ -17,7 +17,7 @@ from openpyxl.utils import get_column_letter
 from planner.errors import PlannerError
 from planner.finance.lines import API_TOKENS
 from planner.finance.offers import api_key, slug
-from planner.report.balances import BalancesSheet, Tie
+from planner.report.balances import EXPORTED, BalancesSheet, Tie
 from planner.report.focus_rows import focus_rows
 from planner.report.ledger_view import Array, View
 from planner.report.ledger_view import view as view_of
@@ -241,8 +241,8 @@ def _focus(sheet: _Sheet, cash: CashSheet, profit: ProfitSheet) -> tuple[str, tu
     writer.group("FOCUS export of the plan, whole life")
     page, found = writer.page, []
     for what, column, expected, usd in (
-        ("Billed cost = cash out", "BilledCost", cash.total(cash.total_row), sheet.view.cash_usd),
-        ("Effective cost = cost in profit and loss", "EffectiveCost",
+        (EXPORTED[0], "BilledCost", cash.total(cash.total_row), sheet.view.cash_usd),
+        (EXPORTED[1], "EffectiveCost",
          profit.total(profit.total_row), sheet.view.profit_usd),
     ):  # fmt: skip
         first, values = writer.row, []

@@ -106,4 +106,7 @@ def test_a_category_that_the_export_refuses():
         {**line, "category": "magic"} if line["category"] == "insurance" else line
         for line in plan.ledger_lines
     ]
-    assert red(plan.model_copy(update={"ledger_lines": lines})) == ["FOCUS export"]
+    assert red(plan.model_copy(update={"ledger_lines": lines})) == [
+        "FOCUS export: billed cost = cash out",
+        "FOCUS export: effective cost = cost in profit and loss",
+    ]

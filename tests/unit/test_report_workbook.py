@@ -262,7 +262,9 @@ def test_plans_at_the_edge_have_workbooks():
     values = openpyxl.load_workbook(BytesIO(workbook_bytes(plan)), data_only=True)
     # Its ledger pays for machines that its fleet does not have: the export of bills refuses that.
     rows = [row for row in values["Checks"].iter_rows(min_row=11) if row[0].value]
-    assert [row[0].value for row in rows if row[4].value != 1] == ["FOCUS export"]
+    failed = [row[0].value for row in rows if row[4].value != 1]
+    assert len(failed) == 2
+    assert all(name.startswith("FOCUS export") for name in failed)
 
 
 @pytest.mark.slow
