@@ -14,14 +14,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import highspy
 import numpy as np
 import pyomo.environ as pyo
 from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, vstack
 
 from planner.errors import PlannerError
 from planner.problem import Array, Flags
@@ -155,6 +155,7 @@ class HighsSession:
     """One compiled model; solve it, fix part of it, solve it again."""
 
     def __init__(self, m: pyo.ConcreteModel) -> None:
+        self._model = m  # rows hold it weakly
         self.matrix, self.columns, self.rows = compiled(m)
         if np.isnan(self.matrix.cost).any() or np.isnan(self.matrix.rows.data).any():
             raise PlannerError("a price or a coefficient is not a number")
@@ -199,6 +200,22 @@ class HighsSession:
         lower = np.where(fixed, values, self.matrix.column_lower)
         upper = np.where(fixed, values, self.matrix.column_upper)
         return solve_matrix(relaxed(self.matrix, lower, upper))
+
+    def solve_tidied(self, values: Array, fixed: Flags, weights: Array, most: float) -> Outcome:
+        """Among solutions of at most this objective, with these columns held, least of weights x.
+
+        The outcome's objective and bound are those of the weights.
+        """
+        lower = np.where(fixed, values, self.matrix.column_lower)
+        upper = np.where(fixed, values, self.matrix.column_upper)
+        held = relaxed(self.matrix, lower, upper)
+        rows = vstack([held.rows, csr_array(held.cost[None])], format="csr")
+        tidy = replace(
+            held, cost=weights, offset=0.0, rows=rows,
+            row_lower=np.append(held.row_lower, -np.inf),
+            row_upper=np.append(held.row_upper, most - held.offset),
+        )  # fmt: skip
+        return solve_matrix(tidy)
 
     def shadow_prices(self, values: Array) -> Array:
         """Change of the objective for one more unit of each row's limit, whole columns fixed."""

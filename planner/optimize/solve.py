@@ -29,6 +29,8 @@ GAP_FOR_THE_PROGRAM_FRAC = 0.9
 """Part of the asked gap given to the solver; the rest is left for rounding."""
 NOISE = 1e-9
 """Shares and lots below this are a solver's zero."""
+TIDY_REL, TIDY_ABS = 1e-9, 1e-7
+"""By which the objective may rise where traffic is gathered: rounding."""
 
 ProgressCallback = Callable[[Progress], None]
 
@@ -195,7 +197,42 @@ def _whole(p: Problem, built: _Built, values: Array) -> Array:
     rented = _columns(session, built.m.on_demand)
     up = np.where(rented, whole_above(values), values)
     up = np.minimum(up, np.where(rented, _room(p, built, values), math.inf))
-    return _again(session, up, whole | rented)
+    return _tidied(p, built, _again(session, up, whole | rented), whole | rented)
+
+
+def _tidied(p: Problem, built: _Built, values: Array, fixed: Flags) -> Array:
+    """The same cost with traffic in the pools that carry most of it anyway, where that is free.
+
+    Away from the peak many divisions of the traffic cost the same, and a solver's are scattered.
+    As they were where this finds nothing.
+    """
+    session, served = built.session, built.m.served
+    share = _carried_frac(p, _array(built, values, served, p.pools.energy_usd.shape))
+    weights = np.zeros(values.shape)
+    for (c, s, *_), v in served.items():
+        j = session.position.get(id(v))
+        if j is not None:
+            weights[j] = 1.0 - share[c, s]
+    cost = float(session.matrix.cost @ values) + session.matrix.offset
+    most = cost + max(TIDY_REL * abs(cost), TIDY_ABS)
+    found = session.solve_tidied(values, fixed, weights, most)
+    if found.status != "optimal" or found.values is None:
+        return values
+    return np.where(fixed, values, found.values)
+
+
+def _carried_frac(p: Problem, served: Array) -> Array:
+    """Share of its class's peaks that a pool carries at its own, (candidates, sites).
+
+    Peaks of all periods; of a pool of several classes the largest of its shares.
+    """
+    rate = np.where(p.demand.batch[:, None, None], p.demand.mean_rps, p.demand.peak_rps)
+    carried = (served * rate[p.pools.class_of][:, None]).max(axis=3).sum(axis=2)
+    whole = rate.max(axis=2).sum(axis=1)[p.pools.class_of][:, None]
+    share = np.divide(carried, whole, out=np.zeros(carried.shape), where=whole > 0)
+    most = np.zeros_like(share)
+    np.maximum.at(most, p.pools.first_of, share)
+    return np.asarray(most[p.pools.first_of], float)
 
 
 def _again(session: HighsSession, values: Array, fixed: Flags) -> Array:

@@ -322,3 +322,16 @@ def test_lead_time_is_named_when_nothing_can_stand_in_time():
 def test_a_price_that_is_no_number_is_refused():
     with pytest.raises(PlannerError, match="not a number"):
         plan(buy_usd=np.nan)
+
+
+def test_traffic_away_from_the_peak_goes_to_the_pool_that_carries_most():
+    # 10 rps at 2.5 a replica: 3 nodes of the first accelerator, all there are, and 1 of the
+    # second. At night either could take the 2 rps at no cost: the first, which carries more.
+    # The second's candidate comes first, lest an order of columns decides.
+    x = plan(
+        c=2, g=2, b=2, accelerator_of=[1, 0], peak_rps=[[[10.0, 2.0]]],
+        lots_max=[[[3.0]], [[9.0]]], buy_usd=[[[300_000.0]], [[310_000.0]]],
+    )  # fmt: skip
+    assert x.lots_bought.ravel().tolist() == [3.0, 1.0]
+    assert x.served_frac[:, 0, 0, 0] == pytest.approx([0.25, 0.75])
+    assert x.served_frac[:, 0, 0, 1] == pytest.approx([0.0, 1.0])
