@@ -289,6 +289,7 @@ def solve_matrix(
     highs.setOptionValue("mip_heuristic_effort", HEURISTIC_EFFORT)
     if math.isfinite(cutoff):
         highs.setOptionValue("objective_bound", cutoff)
+        highs.setOptionValue("mip_allow_restart", False)  # a proof is done sooner without
     if math.isfinite(time_limit_s):
         highs.setOptionValue("time_limit", float(time_limit_s))
     if start is not None and matrix.whole.any():
