@@ -23,7 +23,7 @@ from planner.candidates import evaluate as model
 from planner.candidates.case import Case
 from planner.candidates.lower import lowered
 from planner.candidates.offers import offers
-from planner.candidates.table import rows
+from planner.candidates.rows import rows
 from planner.candidates.traffic import traffic
 from planner.decide import Clock, decided
 from planner.errors import InfeasibleError

@@ -17,7 +17,7 @@ from planner.answer.curves import curves
 from planner.answer.decided import Decided
 from planner.answer.money import books, quantities
 from planner.answer.unit_price import cheapest
-from planner.candidates.table import rows
+from planner.candidates.rows import rows
 from planner.finance import ledger
 from planner.problem import AuditRow
 from planner.result import AuditLine, BindingLimit, Plan

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,19 +18,12 @@ from planner.perf.lengths import Lengths
 from planner.perf.replica import Replica, slowed
 from planner.perf.speculative import in_steps
 from planner.perf.steps import take
-from planner.result import CandidateRow, DecodeSide
-from planner.units import GIGA, MILLI, THOUSAND
 
 Array = NDArray[np.float64]
 SMALL_SIZES = (1, 2, 3)
 """Pools that enter the optimizer with what they carry, not by the line."""
 CLOSE_FRAC = 0.01
 """The line is close where it lies less than this share below what a pool carries."""
-LABELS: dict[str, Literal["measured", "calibrated", "extrapolated"]] = {
-    "measured": "measured",
-    "calibrated": "calibrated",
-    "extrapolated": "extrapolated",
-}
 
 
 @dataclass(frozen=True)
@@ -225,98 +217,3 @@ class Table:
         """Positions of feasible configurations that nothing dominates: the Problem's candidates."""
         pruned = np.array([bool(by) for by in self.pruned_by], bool)
         return np.flatnonzero(self.feasible & (self.rate_rps > 0) & ~pruned)
-
-
-def rows(table: Table, usd_per_mtoken: Array, ways: tuple[str, ...]) -> list[CandidateRow]:
-    """Candidate rows of the plan and of `planner candidates`; milliseconds and 10^9 bytes."""
-    found, small = list[CandidateRow](), table.small_rps
-    for i, config in enumerate(table.configurations):
-        tokens = table.lengths[config.demand_class].output_mean
-        found.append(
-            CandidateRow(
-                id=table.names[i],
-                demand_class=table.classes[config.demand_class],
-                shares_with=[
-                    table.classes[d] for d in config.shared_by if d != config.demand_class
-                ],
-                model=config.model,
-                accelerator=config.accelerator,
-                quantization=config.quantization,
-                kv_dtype=config.kv_dtype,
-                engine=config.engine,
-                tp=config.tp,
-                pp=config.pp,
-                ep=config.ep,
-                dp=config.dp,
-                mode=config.mode,
-                draft=config.draft,
-                gpus=config.gpus,
-                prefill_replicas=config.prefill_replicas,
-                decode=_decode_side(table, i),
-                feasible=not table.reasons[i],
-                reason=table.reasons[i],
-                recovery_frac=known(config.recovery_frac),
-                weights_gb=known(table.weights_bytes[i], GIGA),
-                overhead_gb=known(table.overhead_bytes[i], GIGA),
-                kv_gb=known(table.kv_bytes[i], GIGA),
-                kv_tokens=known(table.kv_tokens[i]),
-                sequences_max=known(table.sequences_max[i]),
-                decode_step_ms=known(table.decode_step_s[i], MILLI),
-                full_step_ms=known(table.full_step_s[i], MILLI),
-                ttft_zero_load_ms=known(table.ttft_zero_s[i], MILLI),
-                tpot_zero_load_ms=known(table.tpot_zero_s[i], MILLI),
-                e2e_zero_load_ms=known(table.e2e_zero_s[i], MILLI),
-                lambda_star_rps=known(table.lambda_star_rps[i]),
-                stability_rps=known(table.stability_rps[i]),
-                rate_rps=known(table.rate_rps[i]),
-                offset_rps=known(table.offset_rps[i]),
-                small_rps=[] if np.isnan(small[i]).any() else small[i].tolist(),
-                rate_low_rps=known(table.rate_rps[i] * table.slow_ratio[i]),
-                rate_high_rps=known(table.rate_rps[i] * table.fast_ratio[i]),
-                correction_ratio=known(table.correction_ratio[i]),
-                band_low_frac=known(table.band_low_frac[i]),
-                band_high_frac=known(table.band_high_frac[i]),
-                planned_frac=known(table.planned_frac[i]),
-                binding=table.bindings[i],
-                simulated=bool(table.simulated[i]),
-                kv_wait_frac=known(table.kv_wait_frac[i]),
-                preempted_frac=known(table.preempted_frac[i]),
-                output_tokens_per_s_per_gpu=known(table.rate_rps[i] * tokens / config.gpus),
-                usd_per_mtoken=known(usd_per_mtoken[i]),
-                usd_per_mtoken_way=ways[i],
-                pruned_by=table.pruned_by[i],
-                label=LABELS[table.labels[i]],
-            )
-        )
-    return found
-
-
-def _decode_side(table: Table, i: int) -> DecodeSide | None:
-    config, found = table.configurations[i].decode, table.decoders
-    if config is None:
-        return None
-    return DecodeSide(
-        accelerator=config.accelerator,
-        tp=config.tp,
-        pp=config.pp,
-        ep=config.ep,
-        dp=config.dp,
-        replicas=table.configurations[i].decode_replicas,
-        weights_gb=float(found.weights_bytes[i]) / GIGA,
-        overhead_gb=float(found.overhead_bytes[i]) / GIGA,
-        kv_gb=float(found.kv_bytes[i]) / GIGA,
-        kv_tokens=float(found.kv_tokens[i]),
-        sequences_max=float(found.sequences_max[i]),
-        correction_ratio=float(found.correction_ratio[i]),
-        band_low_frac=float(found.band_low_frac[i]),
-        band_high_frac=float(found.band_high_frac[i]),
-        planned_frac=float(found.planned_frac[i]),
-        moved_kb_per_token=float(found.token_bytes[i]) / THOUSAND,
-        link_gb_per_s=float(found.link_bytes_s[i]) / GIGA,
-        handover_ms=float(found.handover_s[i]) / MILLI,
-    )
-
-
-def known(value: float, unit: float = 1.0) -> float | None:
-    """The value in a unit, None where it was never computed."""
-    return None if np.isnan(value) else float(value) / unit

@@ -17,12 +17,11 @@ import itertools
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
-from planner.files.output import atomic_path
 from planner.perf import disaggregated
 from planner.perf.queueing import (
     BURSTY_CV,
@@ -36,7 +35,7 @@ from planner.simulate.rates import Promise, refined_rate
 from planner.simulate.state import numbers_of
 from planner.simulate.units import pool_of
 from tests.benchmarks.disaggregated_rates import unit_of
-from tests.benchmarks.rates import PERCENTILE, QUIET_FRAC, UNSAFE, world
+from tests.benchmarks.rates import PERCENTILE, QUIET_FRAC, summary, world, written
 
 TABLE = Path(__file__).with_name("simulated_e2e_rates.csv")
 MODELS = ("8b", "70b")
@@ -157,16 +156,6 @@ def simulated(cell: Cell) -> Cell:
     return replace(cell, rate_rps=found.value, half_width_rps=half)
 
 
-def written(rows: list[Cell]) -> None:
-    """Replace the file."""
-    with atomic_path(TABLE) as path, path.open("w", encoding="ascii", newline="") as file:
-        table = csv.DictWriter(file, [f.name for f in fields(Cell)], lineterminator="\n")
-        table.writeheader()
-        for row in rows:
-            table.writerow({k: f"{v:.6g}" if isinstance(v, float) else v
-                            for k, v in asdict(row).items()})  # fmt: skip
-
-
 def line(row: Priced) -> str:
     """One line: simulated rate with its interval, and both of the formulas' over it."""
     cell = row.cell
@@ -174,19 +163,6 @@ def line(row: Priced) -> str:
         f"{cell.name}  simulated {cell.rate_rps:7.3f} +-{cell.half_width_rps / cell.rate_rps:5.1%} "
         f" formula {row.error:+7.1%}  planned {row.planned_error:+7.1%}  {row.binding}"
     )
-
-
-def summary(rows: list[Priced], title: str) -> str:
-    """Mean and 90th percentile of the absolute error, bias, and the worst unsafe side."""
-    found = []
-    for name in ("error", "planned_error"):
-        error = np.array([getattr(row, name) for row in rows])
-        size = np.abs(error)
-        found.append(
-            f"mean {size.mean():5.1%} p90 {np.quantile(size, 0.9):5.1%} bias {error.mean():+6.1%} "
-            f"over {UNSAFE:.0%} {np.mean(error > UNSAFE):4.0%} worst {error.max():+7.1%}"
-        )
-    return f"{title:24s} n {len(rows):3d}  formula: {found[0]}   planned: {found[1]}"
 
 
 AXES: dict[str, Callable[[Cell], object]] = {
@@ -255,7 +231,7 @@ def main() -> None:
     args = parser.parse_args()
     with ThreadPoolExecutor(args.workers) as pool:
         if args.simulate:
-            written(list(pool.map(simulated, every_cell())))
+            written(list(pool.map(simulated, every_cell())), TABLE)
         if args.units:
             rows = list(pool.map(unit_cell, unit_cells()))
         else:

@@ -20,11 +20,12 @@ import argparse
 import csv
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -214,10 +215,10 @@ def simulated(cell: Cell) -> Cell:
     return replace(cell, rate_rps=found.value, half_width_rps=half)
 
 
-def written(rows: list[Cell], table: Path = TABLE) -> None:
-    """Replace a file."""
+def written(rows: Sequence[Any], table: Path = TABLE) -> None:
+    """Replace a file by these cells, of one kind."""
     with atomic_path(table) as path, path.open("w", encoding="ascii", newline="") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(Cell)], lineterminator="\n")
+        writer = csv.DictWriter(file, [f.name for f in fields(rows[0])], lineterminator="\n")
         writer.writeheader()
         for row in rows:
             values = asdict(row)
@@ -235,8 +236,13 @@ def line(row: Priced) -> str:
     )
 
 
-def summary(rows: list[Priced], title: str) -> str:
-    """Mean and 90th percentile of the absolute error, bias, and the worst unsafe side."""
+def summary(rows: Sequence[Any], title: str) -> str:
+    """Mean and 90th percentile of the absolute error, bias, and the worst unsafe side.
+
+    Parameters
+    ----------
+    rows : with `error` and `planned_error`.
+    """
     found = []
     for name in ("error", "planned_error"):
         error = np.array([getattr(row, name) for row in rows])

@@ -12,8 +12,8 @@ from planner.candidates.assemble import active_kwh, build
 from planner.candidates.disaggregated import ratios, smallest, units
 from planner.candidates.enumerate import Configuration, Part
 from planner.candidates.offers import FULL, IDLE, assumption
+from planner.candidates.rows import rows
 from planner.candidates.subject import Subject, pool_of, subject_of
-from planner.candidates.table import rows
 from planner.candidates.traffic import traffic
 from planner.report.engine_commands import commands, options_yaml, script
 from planner.simulate.arrivals import requests_of
