@@ -77,10 +77,11 @@ def solve(
     question = case(scenario, catalog or load_catalog(), clock)
     if shares or least:
         question = lowered(question, shares or {}, least)
-    start = refinement.prepared(question, clock) if refine else None
-    with _beside(start.first if start else question) if options else nullcontext() as others:
-        if start:
-            found = refinement.planned(start, clock, gap=gap)
+    if refine:
+        question = refinement.prepared(question, clock)
+    with _beside(question) if options else nullcontext() as others:
+        if refine:
+            found = refinement.planned(question, clock, gap=gap)
         else:
             found = decided(question, question, clock, gap=gap)
         answer = _answer(found, clock, gap)

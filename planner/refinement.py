@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,34 +40,16 @@ GAP_FRAC_OF_PLAN = 0.5
 left for what is not simulated."""
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A question with simulated rates of what a plan is likely to lean on."""
+def prepared(question: Case, clock: Clock) -> Case:
+    """The question with simulated rates of what the relaxation leans on, until it is nothing else.
 
-    first: Case
-    """The same whether or not the question was asked before: what options are solved with."""
-    question: Case
-    """With what it leaned on before, too."""
-    key: str
-    """Where the cache keeps what it leaned on."""
-
-
-def prepared(question: Case, clock: Clock) -> Prepared:
-    """Simulate what the relaxation leans on, until it leans on nothing else."""
+    The same however often it was asked before: what is remembered are rates, not what they were
+    asked for.
+    """
     from planner.candidates import optimistic  # noqa: PLC0415  (brings the compiler)
-    from planner.candidates.refine import refined  # noqa: PLC0415
-    from planner.files import cache  # noqa: PLC0415
     from planner.optimize.solve import leaning  # noqa: PLC0415  (Pyomo takes half a second)
 
-    deadline = clock.deadline(PREPARING_SHARE)
-    key = optimistic.question_key(question)
-    known = [int(i) for i in cache.recalled(key) or ()]
-    clock.step("simulate")
-    first = None
-    if known:
-        first = refined(question, known[1 : 1 + known[0]], clock.tell, deadline)
-        question = refined(first, known[1 + known[0] :], clock.tell, deadline)
-    bound_usd = -math.inf
+    deadline, bound_usd = clock.deadline(PREPARING_SHARE), -math.inf
     while clock.left_s(PREPARING_SHARE) > 0:
         clock.step("relax")
         problem, axes = build(optimistic.optimistic(question))
@@ -81,10 +63,10 @@ def prepared(question: Case, clock: Clock) -> Prepared:
         bound_usd = found.bound_usd
         clock.step("simulate")
         question = optimistic.answered(question, more, clock.tell, deadline)
-    return Prepared(first or question, question, key)
+    return question
 
 
-def planned(start: Prepared, clock: Clock, *, gap: float) -> Decided:
+def planned(question: Case, clock: Clock, *, gap: float) -> Decided:
     """Cheapest fleet of simulated candidates, with a bound that holds against all others.
 
     At the deadline the best plan so far; on the formulas' rates, as one stopped early, where there
@@ -95,17 +77,12 @@ def planned(start: Prepared, clock: Clock, *, gap: float) -> Decided:
     InfeasibleError : no fleet meets the question.
     StoppedError : time ran out before any plan.
     """
-    from planner.files import cache  # noqa: PLC0415  (brings the compiler)
-
-    search = _Search(start.question, clock, gap)
+    search = _Search(question, clock, gap)
     try:
         search.run()
     except KeyboardInterrupt:
         if search.best is None:
             raise
-    first, last = _simulated(start.first), _simulated(search.question)
-    if last:
-        cache.keep(start.key, [len(first), *first, *(i for i in last if i not in first)])
     if search.best is not None:
         return search.answer(search.best)
     found = decided(search.question, search.question, clock, gap=gap)

@@ -30,7 +30,7 @@ from planner.candidates.refine import (
 )
 from planner.candidates.subject import Subject, pool_of, promise_of, subject_of
 from planner.candidates.table import Table
-from planner.files.cache import key_of, remembered
+from planner.files.cache import remembered
 from planner.progress import Tell
 from planner.schema.demand import Online
 from planner.simulate.pool import simulate
@@ -266,11 +266,3 @@ def _breaks(subject: Subject, rate_rps: float, batches: int) -> bool:
         return (float(promise.excesses_by_batch(run).max(axis=1).min()),)
 
     return remembered(key_for("test", subject, TEST_SIZE, batches, rate_rps), compute)[0] > 0
-
-
-def question_key(case: Case) -> str:
-    """Digest of what decides which candidates a plan leans on."""
-    table = case.table
-    return key_of(
-        "leaned on", case.scenario.model_dump_json(), table.names, table.rate_rps.tobytes().hex()
-    )

@@ -30,10 +30,9 @@ def numbers(plan: Plan) -> dict[str, dict[str, float]]:
     """Named numbers of a plan, with the tolerance to which they are kept."""
     # A fleet proven within a wide gap may cost less tomorrow: the tolerance is no tighter.
     npv_rel = max(NPV_REL, plan.gap_asked_frac)
+    token_rel = max(TOKEN_REL, plan.gap_asked_frac)
     kept = {"net present cost [USD]": {"value": plan.npv_usd, "rel": npv_rel}}
     for cost in plan.class_costs:
-        # What fleets within the gap may differ by can fall on one class alone.
-        token_rel = max(TOKEN_REL, round(plan.gap_asked_frac * plan.npv_usd / cost.npv_usd, 3))
         name = f"{cost.demand_class} [USD/Mtoken]"
         kept[name] = {"value": cost.usd_per_mtoken, "rel": token_rel}
     by_option = lot_years_by_option(plan)

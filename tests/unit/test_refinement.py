@@ -44,7 +44,7 @@ def test_a_plan_uses_simulated_rates_and_its_bound_holds_against_the_others():
     assert any("Rates of every pool used are simulated" in note for note in plan.notes)
 
 
-def test_second_solve_remembers_what_the_first_leaned_on(monkeypatch):
+def test_a_second_solve_simulates_nothing_and_gives_the_same_plan(monkeypatch):
     first = solved()
     monkeypatch.setattr(refine, "refined_rate", None)  # nothing is left to simulate
     monkeypatch.setattr(optimistic, "simulate", None)
